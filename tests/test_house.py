@@ -1,0 +1,467 @@
+"""The conventions of the house, as tests: public names, secrets, where a line lives, how long a thing may be.
+
+When a public name or signature changes on purpose: python -m tests.test_house, and review the change in public_api.txt.
+"""
+
+import ast
+import copy
+import dataclasses
+import importlib
+import inspect
+import io
+import pickle
+import re
+import subprocess
+import sys
+import tokenize
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import tokenlatch
+from tokenlatch import errors
+
+ROOT = Path(__file__).parents[1]
+HOUSE = Path(
+    tokenlatch.__file__
+).parent  # of the installed package: .ci/run tests the wheel with src deleted
+FILES = sorted(HOUSE.rglob("*.py"))
+PUBLIC_API = ROOT / "tests" / "public_api.txt"
+
+
+def name_of(path: Path) -> str:
+    """Return the module's dotted name."""
+    parts = path.relative_to(HOUSE.parent).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def shown(path: Path) -> str:
+    """Return the path as reports show it."""
+    return path.relative_to(HOUSE).as_posix()
+
+
+def load(path: Path) -> ModuleType:
+    """Import a module, or skip the test where its library is not installed."""
+    try:
+        return importlib.import_module(name_of(path))
+    except ImportError as missing:
+        if (missing.name or "tokenlatch").startswith("tokenlatch"):
+            raise
+        pytest.skip(f"{missing.name} is not installed: pip install 'tokenlatch[all]'")
+
+
+# ---------------------------------------------------------------------------------------------------- public names
+
+
+def public_api() -> Iterator[str]:
+    """Describe every public name, one a line, with the signature of what can be called."""
+    for path in FILES:
+        module = name_of(path)
+        if any(part.startswith("_") for part in module.split(".")):
+            continue
+        names = getattr(importlib.import_module(module), "__all__", ())
+        for name in sorted(names):
+            yield from described(f"{module}.{name}", getattr(importlib.import_module(module), name))
+
+
+def described(name: str, thing: object) -> Iterator[str]:
+    """Describe one public thing, and the public methods that a class of ours has of itself."""
+    if inspect.ismodule(thing):
+        yield f"{name}: module"
+    elif inspect.isclass(thing):
+        bases = ", ".join(base.__name__ for base in thing.__bases__ if base is not object)
+        yield f"{name}{signature(thing)}{f' is {bases}' if bases else ''}"
+        for method, value in sorted(vars(thing).items()):
+            if not method.startswith("_") and ours(value):
+                yield f"  .{method}{signature(value)}"
+    elif callable(thing):
+        yield f"{name}{signature(thing)}"
+    else:
+        yield f"{name}: {type(thing).__name__.lstrip('_')}"
+
+
+def ours(value: object) -> bool:
+    """Tell whether this member of a class is a method, property or attribute, not the slot of a field."""
+    return not inspect.ismemberdescriptor(value) and not isinstance(value, type(Ellipsis))
+
+
+def signature(thing: object) -> str:
+    """Return names, kinds and plain defaults; types are the matter of tests/typing."""
+    if isinstance(thing, classmethod | staticmethod):
+        thing = thing.__func__
+    if not callable(thing):
+        return ""
+    try:
+        full = inspect.signature(thing)
+    except ValueError:  # a class of the standard library's C code
+        return "(...)"
+    bare = inspect.Parameter.empty
+    parameters = [
+        each.replace(annotation=bare, default=default(each.default))
+        for each in full.parameters.values()
+    ]
+    return str(full.replace(parameters=parameters, return_annotation=bare))
+
+
+def default(value: object) -> object:
+    """Return a default as it is, or as dots where its repr would change from run to run."""
+    plain = isinstance(value, bool | int | float | str | None) or value is inspect.Parameter.empty
+    return value if plain else ...
+
+
+def test_public_names_are_those_that_were_reviewed():
+    """Every public name and signature stands in public_api.txt; a change there is a change for users."""
+    pytest.importorskip(
+        "httpx2", reason="the doors need their libraries: pip install 'tokenlatch[all]'"
+    )
+    assert list(public_api()) == PUBLIC_API.read_text().splitlines()
+
+
+@pytest.mark.parametrize("path", FILES, ids=shown)
+def test_every_public_module_names_its_public_names(path):
+    """A door has __all__, and everything in it exists."""
+    if any(part.startswith("_") for part in path.relative_to(HOUSE).parts if part != "__init__.py"):
+        pytest.skip("a private room has no public names")
+    module = load(path)
+    assert all(hasattr(module, name) for name in module.__all__)
+
+
+def test_import_costs_nothing_that_was_not_asked_for():
+    """No client library, lock, loop, cipher or command line is loaded by the bare import."""
+    dear = {
+        "anyio",
+        "asyncio",
+        "click",
+        "cryptography",
+        "filelock",
+        "httpx",
+        "httpx2",
+        "joserfc",
+        "keyring",
+    }
+    dear |= {"platformdirs", "redis", "requests", "rich", "ssl", "trio", "urllib3"}
+    script = f"import sys, tokenlatch; print(*sys.modules.keys() & {dear})"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []
+
+
+# ---------------------------------------------------------------------------------------------------------- errors
+
+ERRORS = [getattr(errors, name) for name in errors.__all__]
+VALUES = {"float": 1.5, "int": 429, "str": "some text", "bool": False}
+
+
+def raised(kind: type[errors.AuthError]) -> errors.AuthError:
+    """Return such an error with every field set to something that is not its default."""
+    fields = {
+        "error": "invalid_grant",
+        "description": "spent",
+        "uri": "https://idp.example/why",
+        "status": 400,
+    }
+    error = kind("It failed: try this.", **fields)
+    for parent in kind.__mro__:
+        for name, annotation in inspect.get_annotations(parent).items():
+            text = getattr(annotation, "__name__", str(annotation))
+            setattr(error, name, VALUES[text.split(" | ")[0]])
+    return error
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
+def test_every_error_pickles_with_its_fields(kind, protocol):
+    """An error crosses a process boundary whole: class, message, fields."""
+    error = raised(kind)
+    twin = pickle.loads(pickle.dumps(error, protocol))
+    assert (type(twin), str(twin), vars(twin)) == (kind, str(error), vars(error))
+
+
+@pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
+def test_every_error_copies_with_its_fields(kind):
+    """copy.copy and copy.deepcopy keep class, message and fields."""
+    error = raised(kind)
+    for twin in (copy.copy(error), copy.deepcopy(error)):
+        assert (type(twin), str(twin), vars(twin)) == (kind, str(error), vars(error))
+
+
+def test_every_error_is_drawn_in_the_tree():
+    """The module's docstring shows every class, and __all__ names every class."""
+    classes = {
+        name
+        for name, thing in vars(errors).items()
+        if inspect.isclass(thing) and thing.__module__ == errors.__name__
+    }
+    assert classes == set(errors.__all__)
+    assert all(name in (errors.__doc__ or "") for name in classes)
+
+
+# --------------------------------------------------------------------------------------------------------- secrets
+
+SECRET_NAMES = re.compile(
+    r"(^|_)(token|secret|assertion|code_verifier|verifier|password|device_code|private_key|authorization)$"
+)
+NO_SECRET: dict[str, str] = {  # "Class.field": why it may be shown
+}
+SENTINEL = "c0ffee-sentinel"
+
+
+def secret_fields() -> Iterator[tuple[type, dataclasses.Field[object]]]:
+    """Find every dataclass field of the house whose name says secret."""
+    seen = set()
+    for path in FILES:
+        if name_of(path).endswith(("__main__", ".plugin")):
+            continue
+        try:
+            module = importlib.import_module(name_of(path))
+        except ImportError as missing:
+            if (missing.name or "tokenlatch").startswith("tokenlatch"):
+                raise
+            continue  # its library is not installed; the full run has it
+        for thing in vars(module).values():
+            if inspect.isclass(thing) and dataclasses.is_dataclass(thing) and thing not in seen:
+                seen.add(thing)
+                yield from (
+                    (thing, f) for f in dataclasses.fields(thing) if SECRET_NAMES.search(f.name)
+                )
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [pytest.param(*each, id=f"{each[0].__name__}.{each[1].name}") for each in secret_fields()],
+)
+def test_every_secret_field_is_out_of_repr(kind, field):
+    """Either the field takes no part in the repr, or an instance with it proves that it does not show."""
+    if not field.repr or f"{kind.__name__}.{field.name}" in NO_SECRET:
+        return
+    required = {
+        each.name: SENTINEL
+        for each in dataclasses.fields(kind)
+        if each.init and each.default is each.default_factory is dataclasses.MISSING
+    }
+    example = kind(**required | {field.name: SENTINEL})
+    assert SENTINEL not in repr(example)
+    assert SENTINEL not in f"{example}"
+
+
+@pytest.mark.parametrize("spell", [repr, ascii, "{!r}".format, lambda tokens: f"{tokens!r}", str])
+def test_token_set_shows_no_token(spell):
+    """However a token set is turned into text, no token is in it."""
+    tokens = tokenlatch.TokenSet(SENTINEL, refresh_token=SENTINEL, extra={"id_token": SENTINEL})
+    assert SENTINEL not in spell(tokens)
+
+
+@pytest.mark.parametrize("grant", ["ClientCredentials", "RefreshToken"])
+def test_grants_show_no_secret(grant):
+    """The repr of a grant shows the client, not its secret."""
+    settings = {"client_id": "app", "client_secret": SENTINEL}
+    if grant == "RefreshToken":
+        settings["refresh_token"] = SENTINEL
+    assert SENTINEL not in repr(getattr(tokenlatch, grant)("https://idp.example/token", **settings))
+
+
+# --------------------------------------------------------------------------------------------- where a line lives
+
+
+def code_of(path: Path) -> str:
+    """Return the source with comments and docstrings blanked, so that a rule is about what runs."""
+    text = path.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(ast.parse(text)):
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+        ):
+            for row in range(node.lineno, (node.end_lineno or node.lineno) + 1):
+                lines[row - 1] = ""
+    return "\n".join(lines)
+
+
+# What, as a pattern -> where it may live, as the beginnings of paths. tokenlatch.testing is a server, another world.
+ROOMS = {
+    r"\bexpires_at - ": ("_policy.py",),
+    r"\btime\.time\b": ("_source.py",),
+    r"[\"']invalid_grant[\"']": ("_wire.py", "providers/"),
+    r"[\"']insufficient_scope[\"']": ("_wire.py",),
+    r"[\"']Authorization[\"']": ("_httpxlike.py", "_requestslike.py", "_wire.py"),
+    r"[\"']WWW-Authenticate[\"']": ("_wire.py", "_httpxlike.py", "_requestslike.py"),
+    r"\bos\.(fsync|replace|posix_fallocate)\b": ("_stores/file",),
+    r"\b0o600\b": ("_stores/file",),
+    r"\bFileLock\b": ("_stores/file", "cli/"),
+    r"\bregister_at_fork\b": ("_source.py",),
+    r"^\s*(import threading|from threading import)": ("_source.py", "_stores/memory.py", "cli/"),
+    r"^\s*(import logging|from logging import)": ("_events.py",),
+    r"\bos\.(environ|getenv)\b": ("cli/", "_env.py"),
+    r"\bprint\(|\bsys\.exit\(": ("cli/", "__main__.py"),
+    r"\bverify\s*=\s*False\b": (),
+    r"\bfollow_redirects\s*=\s*True\b|\ballow_redirects\s*=\s*True\b": (),
+    r"\bpickle\b": (),
+}
+
+
+@pytest.mark.parametrize("pattern", ROOMS)
+def test_a_line_lives_where_the_table_says(pattern):
+    """Each kind of line has one room (ARCHITECTURE.md), so that a reader knows where to look."""
+    strays = [
+        f"{shown(path)}:{number}: {line.strip()}"
+        for path in FILES
+        if not shown(path).startswith(("testing/", *ROOMS[pattern]))
+        for number, line in enumerate(code_of(path).splitlines(), 1)
+        if re.search(pattern, line)
+    ]
+    assert strays == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=shown)
+def test_every_file_begins_with_its_law(path):
+    """The docstring at the top says what the room is for and what may not live there."""
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    assert re.search(r"(?im)\blaw\b", docstring), f"{shown(path)} does not say its law"
+
+
+# ------------------------------------------------------------------------------------------------------ how long
+
+LONGEST_FILE = 300
+LONGEST_FUNCTION = 60  # lines without the docstring
+LONG_FILES: dict[str, str] = {  # path: why it is one thing all the same
+}
+
+
+@pytest.mark.parametrize("path", FILES, ids=shown)
+def test_no_file_is_longer_than_a_reader_keeps_in_mind(path):
+    """Past that length, look again, and write down why."""
+    length = len(path.read_text(encoding="utf-8").splitlines())
+    assert length <= LONGEST_FILE or shown(path) in LONG_FILES
+
+
+@pytest.mark.parametrize("path", FILES, ids=shown)
+def test_no_function_is_longer_than_a_screen(path):
+    """A docstring does not count: it is there to be long enough."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            length = (node.end_lineno or 0) - body[0].lineno + 1 if body else 0
+            assert length <= LONGEST_FUNCTION, f"{shown(path)}: {node.name} has {length} lines"
+
+
+# ------------------------------------------------------------------------------------------- reasons, walls, claims
+
+SILENCED = re.compile(
+    r"# (noqa: [A-Z0-9, ]+|type: ignore\[[a-z, -]+\]|pragma: no (cover|branch))(?P<reason>.*)"
+)
+
+
+def written() -> list[Path]:
+    """Every Python file of ours, tests included."""
+    return [*FILES, *sorted((ROOT / "tests").rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", written(), ids=str)
+def test_every_silenced_check_says_why(path):
+    """A noqa, a type: ignore or a no cover is followed by its reason."""
+    bare = [
+        f"line {number}: {line.strip()}"
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if (found := SILENCED.search(line)) and len(found["reason"].strip(" #-:")) < len("a reason")
+    ]
+    assert path == Path(__file__) or bare == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=str)
+def test_no_test_sleeps_and_hopes(path):
+    """A sleep in a test says on its line what it waits for and why no event can tell."""
+    hoping = [
+        f"line {number}: {line.strip()}"
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if re.search(r"\b(time|asyncio|trio|anyio)\.sleep\((?!0\))", line) and "# " not in line
+    ]
+    assert path == Path(__file__) or hoping == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("test_*.py")), ids=str)
+def test_every_test_says_in_a_sentence_what_it_shows(path):
+    """A test without a docstring makes its reader guess what broke."""
+    silent = [
+        node.name
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name.startswith("test_")
+        and not ast.get_docstring(node)
+    ]
+    assert silent == []
+
+
+def contracts() -> dict[str, set[str]]:
+    """Read the rooms that the walls in pyproject.toml are about."""
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    return {
+        "floors": {
+            room.strip(" ()")
+            for contract in tool["contracts"]
+            for floor in contract.get("layers", ())
+            for room in floor.split("|")
+        },
+        "witness": {
+            room.removeprefix("tokenlatch.")
+            for contract in tool["contracts"]
+            if contract.get("id") == "witness"
+            for room in contract["forbidden_modules"]
+        },
+    } | {
+        contract["id"]: {room.removeprefix("tokenlatch.") for room in contract["source_modules"]}
+        for contract in tool["contracts"]
+        if contract.get("id") in {"pure", "clients"}
+    }
+
+
+def test_the_walls_name_every_room():
+    """A new room is put on a floor, and on each list of a wall that it belongs to."""
+    rooms = {
+        path.stem if path.parent == HOUSE else path.relative_to(HOUSE).parts[0] for path in FILES
+    } - {"__init__"}
+    doors = {"requests", "httpx", "httpx2", "testing", "cli", "__main__"}
+    impure = doors | {
+        "_requestslike",
+        "_httpxlike",
+        "_login",
+        "_source",
+        "_senders",
+        "_stores",
+        "_events",
+        "_process",
+        "_env",
+    }
+    walls = contracts()
+    assert rooms <= walls["floors"]
+    assert walls["pure"] == rooms - impure
+    assert walls["clients"] == rooms - doors - walls["pure"] - {"_senders"}
+    assert walls["witness"] == {
+        room for room in rooms if room.startswith("_") and room != "__main__"
+    }
+
+
+def test_every_promise_in_the_readme_names_a_test_that_exists():
+    """The table promise -> test is true: each `tests/...::name` is there."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    claims = re.findall(r"`?(tests/[\w/]+(?:\.py)?)(?:::(\w+))?`?", readme)
+    for file, test in claims:
+        path = ROOT / file
+        assert path.exists(), f"README.md names {file}"
+        assert not test or re.search(rf"def {test}\b", path.read_text(encoding="utf-8")), (
+            f"README.md names {file}::{test}"
+        )
+    rows = [line for line in readme.splitlines() if re.match(r"\|\s*\**P\d", line)]
+    assert all("tests/" in row for row in rows), "a promise without a test"
+
+
+if __name__ == "__main__":
+    PUBLIC_API.write_text("\n".join(public_api()) + "\n")
