@@ -47,7 +47,7 @@ class Control:
             return _answer(400, {"error": str(error)})
 
     def _hold(self, *, committed: bool = False) -> None:
-        self._server.hold(committed=committed).__enter__()
+        self._server.gate.shut("after" if committed else "before")
 
     def _log(self) -> list[dict[str, object]]:
         return [

@@ -26,9 +26,12 @@ if TYPE_CHECKING:
 _INVALID_TOKEN = 'Bearer error="invalid_token"'
 
 
+_QUICK = {"/api", "/always401", "/forbidden"}
+
+
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request and the status it was answered with."""
+    """One request and the status it was answered with; 0 when the connection was closed instead."""
 
     request: Request
     status: int
@@ -52,7 +55,7 @@ class Endpoints:
         self.log: deque[Exchange] = deque(maxlen=10_000)
         self._clock = clock
         self._lock = threading.Lock()
-        self._gate = Gate()
+        self.gate = Gate()
         self._closing = threading.Event()
         self._paths: dict[str, Callable[[Request], Response]] = {
             "/token": self._token,
@@ -70,17 +73,21 @@ class Endpoints:
         path = request.path
         answer = self._paths.get("/api" if path.startswith("/api/") else path)
         response = answer(request) if answer else Response(404)
-        self.log.append(Exchange(request, response.status))
+        self.log.append(Exchange(request, 0 if response.delivery == "none" else response.status))
         return response
+
+    def is_quick(self, request: Request) -> bool:
+        """Tell whether the answer needs no waiting, so that it needs no thread either."""
+        return request.path in _QUICK and not self.api_latency
 
     def _token(self, request: Request) -> Response:
         if request.method != "POST":
             return Response(405, {"Allow": "POST"})
-        with self._gate.inside():
+        with self.gate.inside():
             with self._lock:
                 self.book.tally["token_requests"] += 1
             self._pause(self.token_latency)
-            self._gate.wait("before")
+            self.gate.wait("before")
             with self._lock:
                 fault = self.faults.take()
             if self.before_commit:
@@ -88,7 +95,7 @@ class Endpoints:
             answer = None if fault and not fault.commits else self._spend(request, fault)
             if self.after_commit:
                 self.after_commit()
-            self._gate.wait("after")
+            self.gate.wait("after")
             if fault is None:
                 return answer.respond() if answer else Response(500)
             if fault.name == "slow":

@@ -11,7 +11,7 @@ from tokenlatch.testing._control import Control
 from tokenlatch.testing._endpoints import Endpoints
 from tokenlatch.testing._faults import Fault
 from tokenlatch.testing._grants import GrantBook
-from tokenlatch.testing._http import Listener
+from tokenlatch.testing._listener import Listener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -115,10 +115,14 @@ class AuthorizationServer(Endpoints):
 
         Raises:
             OSError: the port is taken.
+            RuntimeError: it listens already.
         """
+        if self._listener:
+            raise RuntimeError(f"this server listens already, on {self.url}")
         self._closing.clear()
-        self._listener = Listener(self._dispatch, self._closing)
-        self._port = self._listener.start(port or self._port)
+        self._listener = Listener(port or self._port, self._dispatch, self.is_quick, self._closing)
+        self._port = self._listener.port
+        self._listener.start()
         return self
 
     def close(self) -> None:
@@ -127,10 +131,10 @@ class AuthorizationServer(Endpoints):
         Raises:
             RuntimeError: a thread does not end within 5 s, because a hook is still waiting in it.
         """
-        self.release()
+        self.gate.open()
         if self._listener:
-            self._listener.close()
-            self._listener = None
+            listener, self._listener = self._listener, None
+            listener.close()
 
     def __enter__(self) -> Self:
         """Start, unless that was done."""
@@ -250,15 +254,15 @@ class AuthorizationServer(Endpoints):
     @contextmanager
     def hold(self, *, committed: bool = False) -> Iterator[None]:
         """Keep token requests inside the server, before their commit or after it, until the block ends."""
-        self._gate.shut("after" if committed else "before")
+        self.gate.shut("after" if committed else "before")
         try:
             yield
         finally:
-            self._gate.open()
+            self.gate.open()
 
     def release(self) -> None:
         """Let the held requests go before the `hold` block ends."""
-        self._gate.open()
+        self.gate.open()
 
     def arrived(self, count: int = 1, timeout: float = 10.0) -> None:
         """Wait until `count` token requests are inside at the same time; use it with `hold`.
@@ -266,4 +270,4 @@ class AuthorizationServer(Endpoints):
         Raises:
             TimeoutError: fewer came within `timeout` seconds.
         """
-        self._gate.arrived(count, timeout)
+        self.gate.arrived(count, timeout)
