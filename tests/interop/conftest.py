@@ -6,6 +6,7 @@ import pytest
 
 from tests.interop.counting_proxy import CountingProxy
 from tests.interop.real_servers import running
+from tests.interop.shared_grant import SharedGrant
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +32,9 @@ def proxy(server):
     """Count the token requests to `server`, a fixture that each test module defines for itself."""
     with CountingProxy(server.token_url) as counting:
         yield counting
+
+
+@pytest.fixture
+def shared_grant(server, proxy, tmp_path):
+    """Share a grant of `server` through a token file; nobody is logged in before `seed()`."""
+    return SharedGrant(server, proxy, tmp_path / "own" / "token.json")
