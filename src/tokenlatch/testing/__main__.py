@@ -1,4 +1,7 @@
-"""`python -m tokenlatch.testing`: the server in the foreground, for other processes and other languages."""
+"""`python -m tokenlatch.testing`: the server in the foreground, for other processes and other languages.
+
+Law: options in, one READY line out; the rest is `AuthorizationServer`.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tokenlatch.testing", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tokenlatch.testing", description=(__doc__ or "").partition("\n")[0]
+    )
     off = argparse.BooleanOptionalAction
     parser.add_argument(
         "--port", type=int, default=0, help="on 127.0.0.1; 0 (default) takes a free one"

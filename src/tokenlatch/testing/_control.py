@@ -1,4 +1,7 @@
-"""The switches by HTTP, for tests in other processes: POST a JSON object of arguments to /_control/NAME."""
+"""The switches by HTTP, for tests in other processes: POST a JSON object of arguments to /_control/NAME.
+
+Law: a thin skin; nothing can be done here that the object cannot do.
+"""
 
 from __future__ import annotations
 

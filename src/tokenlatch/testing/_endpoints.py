@@ -1,4 +1,7 @@
-"""What clients see: the token endpoint, revocation, introspection, and an API to call with the tokens."""
+"""What clients see: the token endpoint, revocation, introspection, and an API to call with the tokens.
+
+Law: reads requests and writes answers; what the tokens are worth is the book's to know, what goes wrong the faults'.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +14,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
-from tokenlatch.testing._faults import Answer, FaultQueue, spoil
+from tokenlatch.testing._answers import OK, Answer
+from tokenlatch.testing._book import Refused
+from tokenlatch.testing._faults import FaultQueue, spoil
 from tokenlatch.testing._gate import Gate
-from tokenlatch.testing._grants import Refused
 from tokenlatch.testing._http import Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tokenlatch.testing._book import GrantBook, Payload
     from tokenlatch.testing._faults import Fault
-    from tokenlatch.testing._grants import GrantBook, Payload
     from tokenlatch.testing._http import Request
 
 _INVALID_TOKEN = 'Bearer error="invalid_token"'
-
-
 _QUICK = {"/api", "/always401", "/forbidden"}
 
 
@@ -68,7 +70,7 @@ class Endpoints:
             "/stream": self._stream,
         }
 
-    def answer(self, request: Request) -> Response:
+    def _answer(self, request: Request) -> Response:
         """Answer one request and log it."""
         path = request.path
         answer = self._paths.get("/api" if path.startswith("/api/") else path)
@@ -76,7 +78,7 @@ class Endpoints:
         self.log.append(Exchange(request, 0 if response.delivery == "none" else response.status))
         return response
 
-    def is_quick(self, request: Request) -> bool:
+    def _is_quick(self, request: Request) -> bool:
         """Tell whether the answer needs no waiting, so that it needs no thread either."""
         return request.path in _QUICK and not self.api_latency
 
@@ -106,10 +108,8 @@ class Endpoints:
         """Change the book as the request asks and write the right answer."""
         with self._lock:
             try:
-                return Answer(
-                    200,
-                    self._granted(request, keep=fault is not None and fault.keeps_refresh_token),
-                )
+                keep = fault is not None and fault.keeps_refresh_token
+                return Answer(OK, self._granted(request, keep=keep))
             except Refused as refusal:
                 return _refused(refusal, request)
 

@@ -1,4 +1,4 @@
-"""What can go wrong at a token endpoint, as data: faults, and the odd shapes real servers answer in.
+"""What can go wrong at a token endpoint, as data.
 
 Law: pure. A fault is a record; `spoil` turns the right answer into the wrong one; nobody waits or sends here.
 """
@@ -8,26 +8,27 @@ from __future__ import annotations
 import json
 import zlib
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
-from urllib.parse import urlencode
 
-from tokenlatch.testing._http import Response
+from tokenlatch.testing import _shapes
+from tokenlatch.testing._answers import OK, Answer, respond
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tokenlatch.testing._grants import Payload
-    from tokenlatch.testing._http import Delivery
+    from tokenlatch.testing._book import Payload
+    from tokenlatch.testing._http import Delivery, Response
+    from tokenlatch.testing._shapes import ShapeName
 
 FaultName: TypeAlias = Literal[
-    "slow",  # the answer comes `seconds` after the commit
+    "slow",  # commit, then `seconds` (1) until the answer
     "drop",  # commit, then hang up without an answer
     "drop_before",  # hang up, nothing committed
     "cut",  # commit, then half of the answer
-    "trickle",  # commit, then one byte of the body every `seconds`
+    "trickle",  # commit, then one byte of the body every `seconds` (0.2)
     "trickle_headers",  # the same from the first byte of the head
-    "429",
+    "429",  # from here on nothing is committed, unless told so
     "500",
     "502",
     "503",
@@ -35,37 +36,10 @@ FaultName: TypeAlias = Literal[
     "huge",  # `size` MiB of JSON
     "gzip_bomb",  # the same, compressed to a thousandth
     "redirect",  # `status` (307) to `to`
-    "shape",  # one of the shapes below
-]
-
-# Seen from real servers; each one's comment in `_SHAPES` says how.
-ShapeName: TypeAlias = Literal[
-    "array_error",
-    "bom",
-    "empty_error",
-    "empty_refresh_token",
-    "error_in_200",
-    "error_object",
-    "expires_in_missing",
-    "expires_in_negative",
-    "expires_in_null",
-    "expires_in_string",
-    "expires_in_words",
-    "form_encoded",
-    "invalid_grant_401",
-    "invalid_request_for_dead",
-    "json_array",
-    "latin1",
-    "no_access_token",
-    "no_refresh_token",
-    "no_token_type",
-    "not_json",
-    "same_refresh_token",
+    "shape",  # one of `ShapeName`, committed unless it is an error
 ]
 
 _COMMITTING = {"slow", "drop", "cut", "trickle", "trickle_headers"}
-_ERROR_SHAPES = {"array_error", "empty_error", "error_in_200", "error_object", "invalid_grant_401"}
-_KEEPING_SHAPES = {"no_refresh_token", "same_refresh_token", "empty_refresh_token"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,39 +58,27 @@ class Fault:
 
     def __post_init__(self) -> None:
         """Refuse a misspelt fault, which would make a test pass for nothing."""
-        if self.name not in get_args(FaultName):
-            message = f"unknown fault {self.name!r}; there are: {', '.join(get_args(FaultName))}"
-            raise ValueError(message)
-        if (self.name == "shape") != (self.shape in get_args(ShapeName)):
-            message = f"unknown shape {self.shape!r}; there are: {', '.join(get_args(ShapeName))}"
-            raise ValueError(message)
+        faults = get_args(FaultName)
+        if self.name not in faults:
+            raise ValueError(f"no fault is called {self.name!r}; there are {', '.join(faults)}")
+        if self.shape not in (_shapes.SHAPES if self.name == "shape" else {None}):
+            raise ValueError(
+                f"no shape {self.shape!r} for {self.name!r}; there are {', '.join(_shapes.SHAPES)}"
+            )
 
     @property
     def commits(self) -> bool:
         """Whether the grant book is changed as if all were well."""
         if self.commit is not None:
             return self.commit
-        return self.name in _COMMITTING or (
-            self.name == "shape" and self.shape not in _ERROR_SHAPES
-        )
+        if self.shape is not None:
+            return self.shape not in _shapes.ERRORS
+        return self.name in _COMMITTING
 
     @property
     def keeps_refresh_token(self) -> bool:
         """Whether the answer names no new refresh token, so that the old one must stay valid."""
-        return self.shape in _KEEPING_SHAPES
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the token endpoint has to say, before it is written down."""
-
-    status: int
-    payload: Payload
-    headers: dict[str, str] = field(default_factory=dict)
-
-    def respond(self) -> Response:
-        """Write it as RFC 6749 section 5 wants it."""
-        return _respond(self.status, json.dumps(self.payload).encode(), headers=self.headers)
+        return self.shape in _shapes.KEEPING
 
 
 class FaultQueue:
@@ -150,34 +112,22 @@ class FaultQueue:
 
 def spoil(fault: Fault, answer: Answer | None) -> Response:
     """Return the wrong answer in place of the right one; None when nothing was committed."""
-    response = _FAULTS[fault.name](fault, answer or Answer(200, {}))
+    response = _FAULTS[fault.name](fault, answer or Answer(OK, {}))
     if fault.retry_after is not None:
         response.headers["Retry-After"] = str(fault.retry_after)
     return response if fault.status is None else replace(response, status=fault.status)
 
 
-def _respond(
-    status: int,
-    body: bytes,
-    content_type: str = "application/json",
-    headers: dict[str, str] | None = None,
-) -> Response:
-    return Response(
-        status, {"Content-Type": content_type, "Cache-Control": "no-store", **(headers or {})}, body
-    )
-
-
 def _badly_sent(fault: Fault, answer: Answer, delivery: Delivery) -> Response:
-    return replace(
-        answer.respond(), delivery=delivery, pause=0.2 if fault.seconds is None else fault.seconds
-    )
+    pause = 0.2 if fault.seconds is None else fault.seconds
+    return replace(answer.respond(), delivery=delivery, pause=pause)
 
 
 def _shaped(fault: Fault, answer: Answer) -> Response:
     assert fault.shape is not None
-    if fault.shape in _ERROR_SHAPES and "error" not in answer.payload:
+    if fault.shape in _shapes.ERRORS and "error" not in answer.payload:
         answer = Answer(400, {"error": fault.error, "error_description": "as told by the test"})
-    return _SHAPES[fault.shape](answer)
+    return _shapes.SHAPES[fault.shape](answer)
 
 
 _OOPS = b"<!doctype html><title>Oops</title><h1>Oops</h1>"
@@ -190,16 +140,16 @@ _FAULTS: dict[FaultName, Callable[[Fault, Answer], Response]] = {
     "cut": lambda fault, answer: _badly_sent(fault, answer, "cut"),
     "trickle": lambda fault, answer: _badly_sent(fault, answer, "trickle"),
     "trickle_headers": lambda fault, answer: _badly_sent(fault, answer, "trickle_headers"),
-    "429": lambda *_: _respond(429, _BUSY),
-    "500": lambda *_: _respond(500, b'{"error": "server_error"}'),
-    "502": lambda *_: _respond(502, _OOPS, "text/html"),
-    "503": lambda *_: _respond(503, _BUSY),
-    "html": lambda *_: _respond(200, _OOPS, "text/html"),
-    "huge": lambda fault, answer: _respond(200, _padded(answer.payload, fault.size)),
-    "gzip_bomb": lambda fault, answer: _respond(
+    "429": lambda *_: respond(429, _BUSY),
+    "500": lambda *_: respond(500, b'{"error": "server_error"}'),
+    "502": lambda *_: respond(502, _OOPS, "text/html"),
+    "503": lambda *_: respond(503, _BUSY),
+    "html": lambda *_: respond(200, _OOPS, "text/html"),
+    "huge": lambda fault, answer: respond(200, _padded(answer.payload, fault.size)),
+    "gzip_bomb": lambda fault, answer: respond(
         200, _packed(answer.payload, fault.size), headers={"Content-Encoding": "gzip"}
     ),
-    "redirect": lambda fault, _: _respond(307, b"", headers={"Location": fault.to or "/"}),
+    "redirect": lambda fault, _: respond(307, b"", headers={"Location": fault.to or "/"}),
     "shape": _shaped,
 }
 
@@ -215,76 +165,3 @@ def _packed(payload: Payload, size: int) -> bytes:
     packer = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
     parts = [packer.compress(part) for part in (before, *[b"0" * 2**20] * size, after)]
     return b"".join(parts) + packer.flush()
-
-
-def _edited(**changes: object) -> Callable[[Answer], Response]:
-    """Make a shape which changes fields of a token answer, or with None removes them; an error stays as it is."""
-
-    def shape(answer: Answer) -> Response:
-        if "access_token" not in answer.payload:
-            return answer.respond()
-        payload = {k: v for k, v in (answer.payload | changes).items() if v is not None}
-        return replace(answer, payload=payload).respond()
-
-    return shape
-
-
-def _written(
-    write: Callable[[Payload], bytes], content_type: str = "application/json"
-) -> Callable[[Answer], Response]:
-    """Make a shape which writes the same content in another form."""
-    return lambda answer: _respond(answer.status, write(answer.payload), content_type)
-
-
-def _null_expires_in(answer: Answer) -> Response:
-    return Answer(answer.status, answer.payload | {"expires_in": None}).respond()
-
-
-def _string_expires_in(answer: Answer) -> Response:
-    return _edited(expires_in=str(answer.payload.get("expires_in")))(answer)
-
-
-def _invalid_request(answer: Answer) -> Response:
-    dead = answer.payload.get("error") == "invalid_grant"
-    return replace(
-        answer, payload=answer.payload | ({"error": "invalid_request"} if dead else {})
-    ).respond()
-
-
-def _error_object(answer: Answer) -> Response:
-    code, text = answer.payload["error"], answer.payload.get("error_description")
-    return Answer(answer.status, {"error": {"code": code, "message": text}}).respond()
-
-
-_SHAPES: dict[ShapeName, Callable[[Answer], Response]] = {
-    # Errors: nothing is committed, unless told so; a real refusal keeps its own error word.
-    "array_error": lambda answer: Answer(
-        answer.status, {"error": [answer.payload["error"]]}
-    ).respond(),
-    "empty_error": _written(lambda _: b""),
-    "error_in_200": lambda answer: replace(answer, status=200).respond(),
-    "error_object": _error_object,
-    "invalid_grant_401": lambda answer: replace(answer, status=401).respond(),
-    "invalid_request_for_dead": _invalid_request,  # only the refusal of a dead token changes; others stay right
-    # Tokens: committed, and the old refresh token lives on where the answer brings no new one.
-    "empty_refresh_token": _edited(refresh_token=""),
-    "expires_in_missing": _edited(expires_in=None),
-    "expires_in_negative": _edited(expires_in=-1),
-    "expires_in_null": _null_expires_in,
-    "expires_in_string": _string_expires_in,
-    "expires_in_words": _edited(expires_in="in an hour"),
-    "no_access_token": _edited(access_token=None),
-    "no_refresh_token": _edited(refresh_token=None),
-    "no_token_type": _edited(token_type=None),
-    "same_refresh_token": _edited(),
-    # Writing: committed, the right content in another form.
-    "bom": _written(lambda payload: b"\xef\xbb\xbf" + json.dumps(payload).encode()),
-    "form_encoded": _written(
-        lambda payload: urlencode(payload).encode(), "application/x-www-form-urlencoded"
-    ),
-    "json_array": _written(lambda payload: json.dumps([payload]).encode()),
-    "latin1": _written(
-        lambda payload: json.dumps(payload | {"name": "Zoë"}, ensure_ascii=False).encode("latin-1")
-    ),
-    "not_json": _written(lambda payload: b"OK " + str(payload.get("access_token")).encode()),
-}

@@ -1,4 +1,7 @@
-"""A gate in front of (or behind) the commit, so that tests force races with events instead of hoping for them."""
+"""A gate in front of (or behind) the commit, so that tests force races with events instead of hoping for them.
+
+Law: one condition variable, no clock.
+"""
 
 from __future__ import annotations
 

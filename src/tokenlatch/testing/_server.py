@@ -1,4 +1,7 @@
-"""The double itself: its life, and what a test can read and switch."""
+"""The double itself: its life, and what a test can read and switch.
+
+Law: the public face; answering clients is the endpoints' work.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+from tokenlatch.testing._book import GrantBook
 from tokenlatch.testing._control import Control
 from tokenlatch.testing._endpoints import Endpoints
 from tokenlatch.testing._faults import Fault
-from tokenlatch.testing._grants import GrantBook
 from tokenlatch.testing._listener import Listener
 
 if TYPE_CHECKING:
@@ -18,9 +21,10 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from tokenlatch.testing._faults import FaultName, ShapeName
-    from tokenlatch.testing._grants import Payload
+    from tokenlatch.testing._book import Payload
+    from tokenlatch.testing._faults import FaultName
     from tokenlatch.testing._http import Request, Response
+    from tokenlatch.testing._shapes import ShapeName
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,7 @@ class AuthorizationServer(Endpoints):
         if self._listener:
             raise RuntimeError(f"this server listens already, on {self.url}")
         self._closing.clear()
-        self._listener = Listener(port or self._port, self._dispatch, self.is_quick, self._closing)
+        self._listener = Listener(port or self._port, self._dispatch, self._is_quick, self._closing)
         self._port = self._listener.port
         self._listener.start()
         return self
@@ -150,11 +154,9 @@ class AuthorizationServer(Endpoints):
         self.close()
 
     def _dispatch(self, request: Request) -> Response:
-        return (
-            self._control(request)
-            if request.path.startswith("/_control/")
-            else self.answer(request)
-        )
+        if request.path.startswith("/_control/"):
+            return self._control(request)
+        return self._answer(request)
 
     @property
     def url(self) -> str:

@@ -1,4 +1,7 @@
-"""The pytest plugin: the fixture `oauth_server`. Importing it imports pytest and nothing else."""
+"""The pytest plugin: the fixture `oauth_server`.
+
+Law: light. Every pytest run imports this file, so the server itself is imported when a test asks for it.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tokenlatch.testing import AuthorizationServer
+
+__all__ = ["oauth_server"]
 
 
 @pytest.fixture
