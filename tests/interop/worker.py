@@ -26,6 +26,8 @@ def storm(source, job):
     until = time.monotonic() + job["seconds"]
 
     def count(outcome):
+        if isinstance(outcome, Exception):
+            outcome = f"{type(outcome).__name__}: {str(outcome)[:100]}"
         with counting:
             outcomes[str(outcome)] += 1
 
@@ -35,16 +37,16 @@ def storm(source, job):
             while time.monotonic() < until:
                 try:
                     count(session.get(job["api_url"], timeout=30).status_code)
-                except requests.RequestException as error:
-                    count(repr(error))
+                except (requests.RequestException, AuthError) as error:
+                    count(error)
                 time.sleep(job["pace"])
 
     async def task(client):
         while time.monotonic() < until:
             try:
                 count((await client.get(job["api_url"])).status_code)
-            except httpx.HTTPError as error:
-                count(repr(error))
+            except (httpx.HTTPError, AuthError) as error:
+                count(error)
             await asyncio.sleep(job["pace"])
 
     async def tasks():
