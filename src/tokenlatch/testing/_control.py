@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from tokenlatch.testing._server import AuthorizationServer
 
 
+_OF_SERVER = {"challenge", "token_latency", "api_latency"}
+
+
 class Control:
     """Answers /_control/NAME for one server; what a switch refuses comes back as 400 and the reason."""
 
@@ -66,11 +69,9 @@ class Control:
 
     def _set(self, **values: object) -> None:
         for name, value in values.items():
-            owner = (
-                self._server
-                if name in {"challenge", "token_latency", "api_latency"}
-                else self._server.book
-            )
+            owner = self._server if name in _OF_SERVER else self._server.book
+            if name.startswith("_") or not hasattr(owner, name):
+                raise ValueError(f"there is no rule {name!r}")
             setattr(owner, name, value)
 
 

@@ -63,7 +63,7 @@ class Listener:
         self._selector.register(self._door, selectors.EVENT_READ)
         self._loop.start()
 
-    def close(self, timeout: float = 5.0) -> None:
+    def close(self, timeout: float) -> None:
         """End every connection and wait for every thread, at most `timeout` seconds each.
 
         Raises:

@@ -129,16 +129,16 @@ class AuthorizationServer(Endpoints):
         self._listener.start()
         return self
 
-    def close(self) -> None:
+    def close(self, timeout: float = 5.0) -> None:
         """End every connection and thread; the grants stay in the book.
 
         Raises:
-            RuntimeError: a thread does not end within 5 s, because a hook is still waiting in it.
+            RuntimeError: a thread does not end within `timeout` seconds, because a hook is still waiting in it.
         """
         self.gate.open()
         if self._listener:
             listener, self._listener = self._listener, None
-            listener.close()
+            listener.close(timeout)
 
     def __enter__(self) -> Self:
         """Start, unless that was done."""
