@@ -1,0 +1,32 @@
+"""One refresh for all your workers: shared OAuth tokens for requests, httpx and httpx2.
+
+Law: this file names what is public and imports nothing that costs (no HTTP client, no filelock).
+"""
+
+from tokenlatch import errors
+from tokenlatch._grants import ClientCredentials, Custom, RefreshToken
+from tokenlatch._origins import ANY_HTTPS
+from tokenlatch._policy import RefreshPolicy
+from tokenlatch._source import TokenSource
+from tokenlatch._state import TokenSet
+from tokenlatch._stores import TokenStore
+from tokenlatch._stores.file import FileStore
+from tokenlatch._stores.memory import MemoryStore
+from tokenlatch.providers import Provider
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ANY_HTTPS",
+    "ClientCredentials",
+    "Custom",
+    "FileStore",
+    "MemoryStore",
+    "Provider",
+    "RefreshPolicy",
+    "RefreshToken",
+    "TokenSet",
+    "TokenSource",
+    "TokenStore",
+    "errors",
+]

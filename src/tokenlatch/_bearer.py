@@ -1,0 +1,81 @@
+"""What every door has: the source, the origins that may get its token, and the header's text.
+
+Law: knows no HTTP client; the token goes to the origins named and nowhere else.
+"""
+
+from collections import deque
+from typing import Literal, TypeAlias
+
+from tokenlatch._origins import Named, Origins
+from tokenlatch._source import TokenSource
+from tokenlatch._state import Secret, TokenSet
+from tokenlatch.errors import ConfigurationError, ForeignOriginError
+
+Foreign: TypeAlias = Literal["raise", "anonymous"]
+
+
+class Bearer:
+    """Attaches ``Authorization: Bearer`` (RFC 6750 section 2.1) to requests to the named origins.
+
+    Args:
+        source: Where the token comes from; one source may feed many clients.
+        origins: ``"https://api.example.com"``, several such, or ``ANY_HTTPS``.
+        foreign: What happens to a request elsewhere: ``"raise"`` a ``ForeignOriginError``, or let it
+            go ``"anonymous"``, without a token.
+
+    Raises:
+        ConfigurationError: No origin, or one that cannot be meant.
+    """
+
+    def __init__(self, source: TokenSource, origins: Named, *, foreign: Foreign = "raise") -> None:
+        if not isinstance(source, TokenSource):
+            raise ConfigurationError(f"BearerAuth needs a TokenSource first, not a {type(source).__name__}.")
+        if foreign not in {"raise", "anonymous"}:
+            raise ConfigurationError(f"foreign={foreign!r}: use 'raise' or 'anonymous'.")
+        self._source = source
+        self._origins = Origins(origins)
+        self._foreign = foreign
+        self._forget()
+
+    def _forget(self) -> None:
+        self._tokens: TokenSet | None = None
+        self._header = Secret()
+        self._headers: deque[Secret] = deque(maxlen=8)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__module__}.BearerAuth({self._source!r}, {self._origins})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[object, ...]:
+        return self._source, self._origins, self._foreign
+
+    def __getstate__(self) -> dict[str, object]:
+        """Keep the settings, never a token."""
+        return {"_source": self._source, "_origins": self._origins, "_foreign": self._foreign}
+
+    def __setstate__(self, settings: dict[str, object]) -> None:
+        self.__dict__.update(settings)
+        self._forget()
+
+    def _render(self, tokens: TokenSet) -> Secret:
+        """Return the header for these tokens; made once for each token set."""
+        if tokens is not self._tokens:
+            header = Secret(f"Bearer {tokens.access_token}")
+            self._headers.append(header)
+            # The header first: whoever sees these tokens must find their own.
+            self._header, self._tokens = header, tokens
+            return header
+        return self._header
+
+    def _refuse(self, url: str) -> ForeignOriginError | None:
+        """Return the error for a URL elsewhere, or None when it may go without a token."""
+        if self._foreign == "anonymous":
+            return None
+        where = url.split("?", 1)[0]
+        message = f"{where} is not of {self._origins}, so it gets no token: name its origin, or set foreign='anonymous'."
+        return ForeignOriginError(message)

@@ -1,0 +1,251 @@
+"""The dance: one refresh by one worker under the lock, with nothing lost whatever dies.
+
+Law: the order of the steps in ``Dance.__call__`` is what keeps a grant alive. The intent is saved
+before the refresh token is sent, and the new token before anybody uses it.
+"""
+
+import random
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from typing import Final
+
+from tokenlatch import _events as events
+from tokenlatch._flight import Flight
+from tokenlatch._policy import Fail, Refresh, Use, UseAndRefresh, failed, is_in_doubt
+from tokenlatch._process import is_alive, this_process
+from tokenlatch._senders import Sender, default_sender
+from tokenlatch._state import Intent, State, TokenSet, fingerprint
+from tokenlatch._stores import Transaction
+from tokenlatch._view import View
+from tokenlatch._wire import utc
+from tokenlatch.errors import (
+    AuthError,
+    LockTimeout,
+    ProviderError,
+    ReauthorizationRequired,
+    StoreConflict,
+    StoreError,
+    TransportError,
+)
+
+FIRST_PAUSE: Final = 0.005
+"""Seconds in the queue between the first two looks; grows to ``LONGEST_PAUSE``."""
+
+LONGEST_PAUSE: Final = 0.050
+
+RECONNECTS: Final = (0.1, 0.3)
+"""Seconds before each further try when nothing was sent."""
+
+RESAVES: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 14.0)
+"""Seconds before each further try to save a token, the lock still held."""
+
+UNSAVED_FOR: Final = 300.0
+"""Seconds in which the unfinished refresh of a live process is left to it."""
+
+
+class Dance:
+    """Refreshes the grant of one view.
+
+    Args:
+        view: Grant, store, and what this process knows.
+        sender: Carries token requests; None: one for the installed HTTP client.
+    """
+
+    def __init__(self, view: View, sender: Sender | None) -> None:
+        self._view = view
+        self.sender = sender
+
+    def __call__(self, flight: Flight) -> TokenSet | None:
+        """Refresh, or adopt another worker's refresh; None: look again.
+
+        Raises:
+            AuthError: The refresh failed.
+        """
+        begin, view = time.monotonic(), self._view
+        with ExitStack() as stack:
+            transaction = self._queue(flight, stack)
+            if transaction is None:
+                return None
+            state = self.read(transaction)
+            verdict = view.decide(flight.rejected, forced=flight.forced)
+            if isinstance(verdict, Use):
+                return verdict.tokens
+            if isinstance(verdict, Fail):
+                raise verdict.error
+            self._respect(state.intent)
+            transaction.commit(state.having(intent=self._intent(state)))
+            self._reserve(transaction, state)
+            try:
+                tokens = self._exchange(state)
+            except AuthError as error:
+                return self._note(error, state, transaction)
+            except BaseException:
+                with suppress(StoreError):  # we live on, but what happened out there nobody knows
+                    transaction.commit(state.having(intent=self._intent(state, doubtful=True)))
+                raise
+            fresh = state.succeeded_by(tokens, unproven=bool(flight.rejected and not flight.forced))
+            self._save(fresh, transaction, flight)
+        took = time.monotonic() - begin
+        events.tell(view.listener, events.Refreshed(fresh.identity, fresh.generation, took))
+        return view.state.tokens
+
+    def read(self, transaction: Transaction, *, heal: bool = False) -> State:
+        """Take over the state under the lock; a token of ours that is not saved yet goes in first.
+
+        Raises:
+            StoreError: The state is damaged, or another grant's.
+        """
+        view = self._view
+        try:
+            state = transaction.state
+        except StoreError:
+            if not (heal or view.grant.repeatable):
+                raise
+            state = None  # the next commit keeps aside what is damaged
+        unsaved = view.unsaved
+        if unsaved and state and unsaved.generation == state.generation + 1:
+            transaction.commit(unsaved)
+            state = unsaved
+        view.unsaved = None
+        view.adopt(state)
+        return view.state
+
+    def _queue(self, flight: Flight, stack: ExitStack) -> Transaction | None:
+        """Wait for the lock; None as soon as it is not needed any more."""
+        begin, pause, view = time.monotonic(), FIRST_PAUSE, self._view
+        while True:
+            try:
+                return stack.enter_context(view.store.transaction(0))
+            except LockTimeout as error:
+                taken = error
+            if not flight.patient:
+                view.pause(view.policy.watch / 4)
+                return None
+            view.look()
+            if not isinstance(view.decide(flight.rejected, forced=flight.forced), Refresh):
+                return None
+            taken.waited = time.monotonic() - begin
+            if taken.waited >= view.policy.patience:
+                raise taken
+            time.sleep(pause * (0.5 + random.random()))  # noqa: S311 - spreads the looks
+            pause = min(pause * 1.5, LONGEST_PAUSE)
+
+    def _respect(self, intent: Intent | None) -> None:
+        """Leave an unfinished refresh to its worker while that lives; else note the interruption."""
+        view = self._view
+        if intent is None or view.grant.repeatable:
+            return
+        age = view.clock() - intent.at
+        if not intent.doubtful and 0 <= age < UNSAVED_FOR and is_alive(intent.holder):
+            message = f"The {intent.holder} has a newer token that it cannot save: mend its disk, or end it."
+            raise StoreError(message)
+        events.tell(view.listener, events.InterruptionFound(view.grant.identity, intent.holder, intent.at))
+
+    def _intent(self, state: State, *, doubtful: bool = False) -> Intent:
+        return Intent(
+            at=self._view.clock(),
+            holder=this_process(),
+            fingerprint=fingerprint(self._view.grant.spend(state.tokens)),
+            doubtful=doubtful,
+        )
+
+    def _reserve(self, transaction: Transaction, state: State) -> None:
+        try:
+            transaction.reserve()
+        except StoreError:
+            with suppress(StoreError):
+                transaction.commit(state)  # nothing was sent: take the intent back
+            raise
+
+    def _exchange(self, state: State) -> TokenSet:
+        """Spend the refresh token: the only place from which a token request goes out.
+
+        Raises:
+            AuthError: No token came back.
+        """
+        view, pauses = self._view, list(RECONNECTS)
+        # With nothing left to hand out, a second try loses nothing: what grace there is, is seconds.
+        in_need = isinstance(view.decide(), Refresh)
+        repeats = 1 if view.grant.repeatable or view.grant.grace > 0 or in_need else 0
+        while True:
+            now = view.clock()
+            try:
+                tokens = self._ask(state.tokens, now)
+                return tokens if tokens.issued_at else replace(tokens, issued_at=now)
+            except TransportError as error:
+                problem = error
+            if not problem.sent and pauses:
+                time.sleep(pauses.pop(0) * (0.5 + view.chance))
+            elif problem.sent and repeats:
+                repeats -= 1
+            else:
+                raise problem
+
+    def _ask(self, tokens: TokenSet | None, now: float) -> TokenSet:
+        self.sender = self.sender or default_sender()
+        try:
+            answer = self._view.grant.exchange(tokens, self.sender, now)
+        except AuthError:
+            raise
+        except Exception as problem:
+            name = type(problem).__name__
+            message = f"{self._view.grant!r} raised {name}: mend it, or raise one of tokenlatch.errors."
+            raise ProviderError(message) from problem
+        if isinstance(answer, AuthError):
+            raise answer
+        return answer
+
+    def _note(self, error: AuthError, state: State, transaction: Transaction) -> TokenSet | None:
+        """Let all processes know of a failure; return the winner's token where a race was lost.
+
+        Raises:
+            AuthError: The failure, unless another worker's token makes up for it.
+        """
+        view, now, doubt = self._view, self._view.clock(), state.intent
+        if is_in_doubt(error) and not view.grant.repeatable:
+            doubt = self._intent(state, doubtful=True)
+        elif isinstance(error, ReauthorizationRequired) and state.intent:
+            holder, since = state.intent.holder, utc(state.intent.at)
+            error.message += f" The likely cause: {holder} began a refresh at {since} and could not finish it."
+            doubt = None
+        failure = failed(state, view.terms(), error, now)
+        try:
+            transaction.commit(state.having(intent=doubt, failure=failure))
+            view.adopt(transaction.state)
+        except StoreConflict:
+            # The refusal was about a refresh token that is no longer the current one.
+            view.adopt(view.store.load())
+            verdict = view.decide()
+            if isinstance(verdict, Use | UseAndRefresh):
+                return verdict.tokens
+        except StoreError as worse:
+            error.add_note(f"The other workers could not be told: {worse}")
+        events.tell(view.listener, events.RefreshFailed(state.identity, error, failure.retry_at))
+        raise error
+
+    def _save(self, fresh: State, transaction: Transaction, flight: Flight) -> None:
+        """Save before anybody uses it; where that fails, serve it from memory and go on trying."""
+        view = self._view
+        for pause in (0.0, *RESAVES):
+            time.sleep(pause)
+            try:
+                transaction.commit(fresh)
+            except StoreConflict:
+                view.unsaved = None
+                view.adopt(view.store.load())
+                return
+            except StoreError as error:
+                if not view.unsaved:
+                    view.unsaved = fresh
+                    view.take(fresh)
+                    events.tell(view.listener, events.SaveFailed(fresh.identity, error))
+                    flight.land(fresh.tokens)
+            else:
+                view.unsaved = None
+                view.take(fresh)
+                return
+        # The intent stays in the file: others must not spend what is spent.
+        spill = getattr(transaction, "spill", None)
+        if spill:
+            spill(fresh)

@@ -1,0 +1,37 @@
+"""What is read from the environment: secrets at the moment of use, and the runtime directory.
+
+Law: the only place outside the command line that reads the environment.
+"""
+
+import os
+from dataclasses import dataclass
+
+from tokenlatch.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Env:
+    """The value of an environment variable, read at each use, so that it never travels in a pickle.
+
+    Example:
+        >>> Env("ACME_CLIENT_SECRET")
+        Env(name='ACME_CLIENT_SECRET')
+    """
+
+    name: str
+
+    def __call__(self) -> str:
+        """Return the value.
+
+        Raises:
+            ConfigurationError: The variable is not set or empty.
+        """
+        value = os.environ.get(self.name)
+        if not value:
+            raise ConfigurationError(f"The environment variable {self.name} is not set: set it.")
+        return value
+
+
+def runtime_directory() -> str | None:
+    """Return this user's runtime directory (XDG base directory specification), or None."""
+    return os.environ.get("XDG_RUNTIME_DIR") or None

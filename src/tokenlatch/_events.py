@@ -1,0 +1,84 @@
+"""What happened, as frozen records for listeners; without a listener they are logged.
+
+Law: no event holds a secret, and a listener's error never reaches the dance.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from tokenlatch._state import Holder, Identity
+from tokenlatch.errors import AuthError
+
+logger = logging.getLogger("tokenlatch")
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """This process refreshed; ``took`` is in seconds, from the lock to the saved token."""
+
+    identity: Identity
+    generation: int
+    took: float
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """Another worker refreshed, and this process took its token over."""
+
+    identity: Identity
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshFailed:
+    """A refresh failed; all processes remember it until ``retry_at`` (None: for good)."""
+
+    identity: Identity
+    error: AuthError
+    retry_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptionFound:
+    """A worker died, or lost the answer, in a refresh that began at ``at``."""
+
+    identity: Identity
+    holder: Holder
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class SaveFailed:
+    """A new token could not be saved; it is served from memory while saving is tried again."""
+
+    identity: Identity
+    error: AuthError
+
+
+Event: TypeAlias = Refreshed | Adopted | RefreshFailed | InterruptionFound | SaveFailed
+Listener: TypeAlias = Callable[[Event], object]
+
+
+def log(event: Event) -> None:
+    """Log an event: the default listener."""
+    match event:
+        case Refreshed():
+            logger.info("Refreshed to generation %d in %.3f s.", event.generation, event.took)
+        case Adopted():
+            logger.debug("Adopted generation %d.", event.generation)
+        case RefreshFailed():
+            logger.warning("Refresh failed: %s", event.error)
+        case InterruptionFound():
+            logger.warning("A refresh by %s was interrupted.", event.holder)
+        case SaveFailed():
+            logger.critical("A NEW TOKEN IS NOT SAVED, it lives in memory only: %s", event.error)
+
+
+def tell(listener: Listener, event: Event) -> None:
+    """Pass an event on; a listener that fails is logged and otherwise ignored."""
+    try:
+        listener(event)
+    except Exception:
+        logger.exception("The on_event listener failed; the refresh goes on.")

@@ -1,0 +1,114 @@
+"""One refresh under way in this process, and the ways to wait for it.
+
+Law: the work runs in a thread of its own; whoever waits may be cancelled, the work may not.
+"""
+
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+
+from tokenlatch._state import TokenSet
+from tokenlatch.errors import AuthError
+
+
+class Flight:
+    """A refresh that any number of threads and tasks may wait for.
+
+    Args:
+        rejected: The access token whose refusal caused it, or None.
+        forced: Refresh although the token is good.
+        patient: Wait for the lock; else leave at once when another worker has it.
+    """
+
+    __slots__ = ("_future", "_thread", "forced", "patient", "rejected")
+
+    def __init__(self, rejected: str | None, *, forced: bool = False, patient: bool = True) -> None:
+        self.rejected = rejected
+        self.forced = forced
+        self.patient = patient
+        self._thread: int | None = None
+        self._future: Future[TokenSet | None] = Future()
+        self._future.set_running_or_notify_cancel()  # else cancelling one waiter cancels it for all
+
+    @property
+    def landed(self) -> bool:
+        """Whether there is a result."""
+        return self._future.done()
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether the calling code runs inside this flight."""
+        return self._thread == threading.get_ident() and not self.landed
+
+    def start(self, work: Callable[["Flight"], TokenSet | None]) -> None:
+        """Run ``work`` in a thread that interpreter exit waits for; inline where none can be had."""
+        thread = threading.Thread(target=self._run, args=(work,), name="tokenlatch-refresh", daemon=False)
+        try:
+            thread.start()
+        except RuntimeError:
+            self._run(work)
+
+    def land(self, tokens: TokenSet | None) -> None:
+        """Let the waiters go on with this; the first landing counts."""
+        if not self.landed:
+            self._future.set_result(tokens)
+
+    def wait(self) -> TokenSet | None:
+        """Block until it landed; None: nothing was decided, look again.
+
+        Raises:
+            AuthError: The refresh failed.
+        """
+        error = self._future.exception()  # never Thread.join(): Ctrl-C would abandon the thread before 3.13
+        if isinstance(error, AuthError):
+            raise error.copy()
+        return self._future.result()
+
+    async def arrive(self) -> TokenSet | None:
+        """Await the landing in a task of asyncio or trio.
+
+        Raises:
+            AuthError: The refresh failed.
+        """
+        if not self.landed:
+            trio = sys.modules.get("trio")
+            if trio is not None and trio.lowlevel.in_trio_task():
+                await self._arrive_in_trio()
+            else:
+                await self._arrive_in_asyncio()
+        return self.wait()
+
+    async def _arrive_in_asyncio(self) -> None:
+        import asyncio  # noqa: PLC0415 - imported already by whoever gets here
+
+        loop = asyncio.get_running_loop()
+        landed = loop.create_future()
+
+        def wake(_: object) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(lambda: landed.done() or landed.set_result(None))
+
+        self._future.add_done_callback(wake)
+        await landed
+
+    async def _arrive_in_trio(self) -> None:
+        import trio  # noqa: PLC0415 - imported already by whoever gets here
+
+        run, landed = trio.lowlevel.current_trio_token(), trio.Event()
+
+        def wake(_: object) -> None:
+            with suppress(trio.RunFinishedError):
+                run.run_sync_soon(landed.set)
+
+        self._future.add_done_callback(wake)
+        await landed.wait()
+
+    def _run(self, work: Callable[["Flight"], TokenSet | None]) -> None:
+        self._thread = threading.get_ident()
+        try:
+            self.land(work(self))
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the waiters must learn of it
+            if not self.landed:
+                self._future.set_exception(error)

@@ -1,0 +1,136 @@
+"""Which requests may carry the token: the origins named, and no others.
+
+Law: pure; a doubt means no token. An origin is scheme, host and port (RFC 6454 section 4).
+"""
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import Final, TypeAlias
+from urllib.parse import urlsplit
+
+from tokenlatch.errors import ConfigurationError
+
+DEFAULT_PORTS = {"https": 443, "http": 80}
+
+
+class _AnyHttps(Enum):
+    """The wish to send the token to every https origin."""
+
+    ANY_HTTPS = "any https origin"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+ANY_HTTPS: Final = _AnyHttps.ANY_HTTPS
+"""Allow every https origin (and loopback): for a client that talks to many hosts of one owner."""
+
+Named: TypeAlias = "str | Iterable[str] | _AnyHttps"
+Origin: TypeAlias = tuple[str, str, int]
+
+
+class Origins:
+    """A set of allowed origins.
+
+    Args:
+        named: One origin such as ``"https://api.example.com"``, several, or ``ANY_HTTPS``.
+
+    Raises:
+        ConfigurationError: No origin, a path in an origin, or plain http to another machine.
+    """
+
+    __slots__ = ("_allowed", "any_https", "parts", "prefixes")
+
+    def __init__(self, named: Named) -> None:
+        self.any_https = named is ANY_HTTPS
+        texts = () if isinstance(named, _AnyHttps) else (named,) if isinstance(named, str) else tuple(named)
+        if not texts and not self.any_https:
+            message = "No origin named: pass the API's origin, such as 'https://api.example.com'."
+            raise ConfigurationError(message)
+        self._allowed = frozenset(_checked(text) for text in texts)
+        self.prefixes = tuple(_prefix(origin) for origin in sorted(self._allowed))
+        """The usual spellings; a URL that starts with one is allowed without parsing it."""
+
+        self.parts = frozenset(part for origin in self._allowed for part in _parts(origin))
+        """The same for a URL that is parsed already: scheme, host, and port or None."""
+
+    def __contains__(self, url: str) -> bool:
+        """Tell whether a request to this absolute URL may carry the token."""
+        return url.startswith(self.prefixes) or self._allows(origin_of(url))
+
+    def _allows(self, origin: Origin | None) -> bool:
+        if origin is None:
+            return False
+        return origin in self._allowed or (self.any_https and is_confidential(origin))
+
+    def __repr__(self) -> str:
+        return repr(ANY_HTTPS) if self.any_https else ", ".join(p.rstrip("/") for p in self.prefixes)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Origins) and repr(self) == repr(other)
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+
+def origin_of(url: str) -> Origin | None:
+    """Return the origin of an absolute http(s) URL; None when there is a doubt."""
+    # Parsers disagree on backslashes and control characters: such a URL has no origin for us.
+    if "\\" in url or any(letter <= " " for letter in url):
+        return None
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+        return None
+    return parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme]
+
+
+def is_confidential(origin: Origin) -> bool:
+    """Tell whether nobody reads along: https, or http that does not leave this machine."""
+    scheme, host, _ = origin
+    return scheme == "https" or host in {"localhost", "::1"} or _is_loopback_v4(host)
+
+
+def _is_loopback_v4(host: str) -> bool:
+    parts = host.split(".")
+    return len(parts) == 4 and parts[0] == "127" and all(p.isdigit() and int(p) < 256 for p in parts)  # noqa: PLR2004 - IPv4
+
+
+def require_confidential(url: str, what: str) -> str:
+    """Return the URL if a secret may travel to it.
+
+    Raises:
+        ConfigurationError: It is no absolute URL, or plain http to another machine
+            (RFC 6749 section 3.2, RFC 6750 section 5.3).
+    """
+    origin = origin_of(url)
+    if origin is None:
+        raise ConfigurationError(f"The {what} {url!r} is no absolute http(s) URL: write it out.")
+    if not is_confidential(origin):
+        raise ConfigurationError(f"The {what} {url!r} is plain http, open to all on its way: use https.")
+    return url
+
+
+def _checked(text: str) -> Origin:
+    require_confidential(text, "origin")
+    parts = urlsplit(text)
+    if parts.path not in {"", "/"} or parts.query or parts.fragment or parts.username is not None:
+        message = f"The origin {text!r} has more than scheme, host and port: leave the rest out."
+        raise ConfigurationError(message)
+    origin = origin_of(text)
+    assert origin is not None  # require_confidential has seen to it
+    return origin
+
+
+def _prefix(origin: Origin) -> str:
+    scheme, host, port = origin
+    host = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{host}/" if port == DEFAULT_PORTS[scheme] else f"{scheme}://{host}:{port}/"
+
+
+def _parts(origin: Origin) -> set[tuple[str, str, int | None]]:
+    scheme, host, port = origin
+    return {origin, (scheme, host, None)} if port == DEFAULT_PORTS[scheme] else {origin}

@@ -1,0 +1,110 @@
+"""The landing of requests and its kin: attach the token, and answer a 401 once, safely.
+
+Law: imports no client; a spent body is never sent again, and a foreign host never gets a token.
+"""
+
+from typing import Any, ClassVar
+
+from tokenlatch._bearer import Bearer
+from tokenlatch._wire import is_refusal
+from tokenlatch.errors import AuthError, as_also
+
+LARGEST_KEPT = 65536
+"""Bytes of a refused answer that are read to keep its connection; a longer one is closed."""
+
+
+class Hook(Bearer):
+    """A callable auth object with a response hook."""
+
+    library_error: ClassVar[type[Exception]]
+
+    def __call__(self, request: Any) -> Any:  # noqa: ANN401 - requests.PreparedRequest or its twin
+        """Attach the token to a prepared request.
+
+        Raises:
+            AuthError: There is no token; also the library's own ``RequestException``.
+        """
+        if not (request.url.startswith(self._origins.prefixes) or request.url in self._origins):
+            refusal = self._refuse(request.url)
+            if refusal:
+                raise as_also(refusal, self.library_error)
+            return request
+        try:
+            tokens = self._source.token()
+        except AuthError as error:
+            problem = error
+        else:
+            request.headers["Authorization"] = self._render(tokens)
+            hooks = request.hooks["response"]
+            if self._on_response not in hooks:  # a request may be prepared again
+                hooks.append(self._on_response)
+            return request
+        raise as_also(problem, self.library_error)
+
+    def _on_response(self, response: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Answer a refusal of our token: look at the store, refresh if need be, send again once."""
+        request = response.request
+        sent = request.headers.get("Authorization")
+        if response.status_code != 401:  # noqa: PLR2004 - Unauthorized
+            if self._source.unproven and sent == self._header and self._tokens:
+                self._source.accepted(self._tokens.access_token)
+            return response
+        if request.url not in self._origins or not is_refusal(401, response.headers.get("WWW-Authenticate")):
+            return response
+        # Not ours: a .netrc entry or a change of origin took our header off at a redirect.
+        ours = sent in self._headers
+        rejected = sent.removeprefix("Bearer ") if ours else None
+        replayable = _is_replayable(request)
+        try:
+            tokens = self._source.token(rejected)
+        except AuthError as error:
+            if not replayable:
+                return response  # the failure is remembered; this answer is the caller's
+            response.close()
+            problem = error
+        else:
+            if tokens.access_token == rejected or not replayable:
+                return response
+            return self._again(response, self._render(tokens), kwargs)
+        raise as_also(problem, self.library_error)
+
+    def _again(self, response: Any, header: str, kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+        request = response.request
+        _release(response)
+        # A redirect that follows starts from the original request: it needs the new token too.
+        request.headers["Authorization"] = header
+        again = request.copy()
+        self._keep_cookies(again, response)
+        _rewind(again)
+        answer = response.connection.send(again, **kwargs)
+        answer.history.append(response)
+        answer.request = again
+        if answer.status_code != 401 and self._source.unproven and self._tokens:  # noqa: PLR2004
+            self._source.accepted(self._tokens.access_token)
+        return answer
+
+    def _keep_cookies(self, request: Any, response: Any) -> None:  # noqa: ANN401
+        """Put the cookies of a response into the request; the door knows its library's way."""
+        raise NotImplementedError
+
+
+def _is_replayable(request: Any) -> bool:  # noqa: ANN401
+    """Tell whether the body can be sent again whole: bytes, text, or a file that seeks back."""
+    body = request.body
+    if body is None or isinstance(body, bytes | bytearray | str):
+        return True
+    # requests noted the position before the first send; 0 is one.
+    return isinstance(getattr(request, "_body_position", None), int) and callable(getattr(body, "seek", None))
+
+
+def _rewind(request: Any) -> None:  # noqa: ANN401
+    if not (request.body is None or isinstance(request.body, bytes | bytearray | str)):
+        request.body.seek(request._body_position)  # noqa: SLF001 - as requests does at a redirect
+
+
+def _release(response: Any) -> None:  # noqa: ANN401
+    """Free the connection of a refused answer: read a short body, close a long one."""
+    length = response.headers.get("Content-Length", "")
+    if length.isdigit() and int(length) <= LARGEST_KEPT:
+        response.content  # noqa: B018 - reading it lets the connection be used again
+    response.close()

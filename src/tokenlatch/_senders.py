@@ -1,0 +1,265 @@
+"""Carries a token request over requests, httpx or httpx2, with a client of its own.
+
+Law: a fresh connection, one TLS context, no redirects, no .netrc, none of the user's hooks or
+retries, a total deadline and a bounded body. Errors come without the request, which holds secrets.
+"""
+
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Final, Protocol, TYPE_CHECKING, TypeAlias
+
+from tokenlatch._wire import LARGEST_ANSWER, Answer, Ask
+from tokenlatch.errors import AuthError, ConfigurationError, TransportError
+
+if TYPE_CHECKING:
+    import httpx
+    import requests
+
+CHUNK: Final = 16384
+
+Sender: TypeAlias = Callable[[Ask], Answer]
+
+
+class _Deadlines(Protocol):
+    """Seconds: to connect, between two chunks, and in all."""
+
+    connect: float
+    read: float
+    total: float
+
+
+class _Sender:
+    """What the senders have in common: the deadlines, and a thread that can be given up.
+
+    Args:
+        connect: Seconds to connect.
+        read: Seconds between two chunks; long, because giving up early may lose a rotation.
+        total: Seconds for everything: a server that trickles keeps every other limit alive.
+        verify: Whether, or with which CA bundle or TLS context, to check the server.
+        cert: Client certificate for mutual TLS (RFC 8705): a path, or (certificate, key).
+        proxy: URL of a proxy; default: the environment's.
+    """
+
+    def __init__(
+        self,
+        *,
+        connect: float = 5.0,
+        read: float = 30.0,
+        total: float = 45.0,
+        verify: bool | str | ssl.SSLContext = True,
+        cert: str | tuple[str, str] | None = None,
+        proxy: str | None = None,
+    ) -> None:
+        self.connect, self.read, self.total = connect, read, total
+        self.verify, self.cert, self.proxy = verify, cert, proxy
+        self._context: ssl.SSLContext | None = verify if isinstance(verify, ssl.SSLContext) else None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(total={self.total})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Keep the settings; a TLS context cannot travel."""
+        return {**self.__dict__, "_context": None}
+
+    def __call__(self, ask: Ask) -> Answer:
+        """Send a token request.
+
+        Raises:
+            TransportError: It could not be sent, or no whole answer came in time.
+        """
+        outcome: list[Answer | AuthError] = []
+        worker = threading.Thread(
+            target=lambda: outcome.append(self._attempt(ask)), daemon=True, name="tokenlatch-send"
+        )
+        try:
+            worker.start()
+        except RuntimeError:  # no thread to be had: the client's own timeouts must do
+            outcome.append(self._attempt(ask))
+        else:
+            worker.join(self.total)
+        if not outcome:
+            raise TransportError(f"No answer from {_host(ask.url)} within {self.total:g} s: check the network.")
+        if isinstance(outcome[0], AuthError):
+            raise outcome[0]
+        return outcome[0]
+
+    def close(self) -> None:
+        """Give the TLS context back."""
+        if not isinstance(self.verify, ssl.SSLContext):
+            self._context = None
+
+    def _attempt(self, ask: Ask) -> Answer | AuthError:
+        # Outside the except block, so that the client's error (with the request) is nobody's context.
+        try:
+            return self._exchange(ask)
+        except AuthError as error:
+            return error
+        except Exception as problem:  # noqa: BLE001 - whatever a client raises, it is the network's
+            sent = not self._never_sent(problem)
+            what, cause = _without_request(problem)
+        error = TransportError(f"{'The answer of' if sent else 'The way to'} {_host(ask.url)} failed ({what}): check the network.")
+        error.sent = sent
+        error.__cause__ = cause
+        return error
+
+    def _exchange(self, ask: Ask) -> Answer:
+        raise NotImplementedError
+
+    def _never_sent(self, problem: Exception) -> bool:
+        raise NotImplementedError
+
+    def _collect(self, chunks: Iterator[bytes]) -> bytes:
+        """Read a body, up to the largest and until the deadline."""
+        deadline, body = time.monotonic() + self.total, b""
+        for chunk in chunks:
+            body += chunk
+            if len(body) > LARGEST_ANSWER or time.monotonic() > deadline:
+                break
+        return body
+
+    def _tls(self) -> ssl.SSLContext:
+        """Return the one context: to build it takes 20 ms."""
+        if self._context is None:
+            bundle = self.verify if isinstance(self.verify, str) else import_module("certifi").where()
+            context = ssl.create_default_context(cafile=bundle)
+            if self.verify is False:
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            if self.cert:
+                context.load_cert_chain(*((self.cert,) if isinstance(self.cert, str) else self.cert))
+            self._context = context
+        return self._context
+
+
+class RequestsSender(_Sender):
+    """Sends token requests with requests."""
+
+    def _exchange(self, ask: Ask) -> Answer:
+        import requests  # noqa: PLC0415 - only who has it pays for it
+
+        with requests.Session() as session:
+            session.auth = _leave_alone  # else a .netrc entry replaces our own header
+            if ask.url.startswith("https:"):
+                session.mount("https://", _adapter()(self._tls()))
+            answer = session.request(
+                ask.method,
+                ask.url,
+                data=ask.body(),
+                headers=ask.all_headers(),
+                timeout=(self.connect, self.read),
+                proxies={"all": self.proxy} if self.proxy else None,
+                verify=self.verify is not False,
+                allow_redirects=False,
+                stream=True,
+            )
+            with answer:
+                body = self._collect(answer.raw.stream(CHUNK, decode_content=False))
+                return Answer(answer.status_code, _lower(answer.headers.items()), body)
+
+    def _never_sent(self, problem: Exception) -> bool:
+        import requests  # noqa: PLC0415
+
+        if isinstance(problem, requests.ConnectTimeout | requests.exceptions.SSLError | requests.exceptions.InvalidURL):
+            return True
+        reason = getattr(problem.args[0] if problem.args else None, "reason", None)
+        return type(reason).__name__ in {"NewConnectionError", "NameResolutionError", "ConnectTimeoutError"}
+
+
+class HttpxSender(_Sender):
+    """Sends token requests with httpx, or with httpx2."""
+
+    library = "httpx"
+
+    def _exchange(self, ask: Ask) -> Answer:
+        httpx = import_module(self.library)
+        timeout = httpx.Timeout(self.read, connect=self.connect)
+        secure = ask.url.startswith("https:")
+        with httpx.Client(verify=self._tls() if secure else False, timeout=timeout, proxy=self.proxy) as client:
+            with client.stream(
+                ask.method, ask.url, content=ask.body(), headers=ask.all_headers(), follow_redirects=False
+            ) as answer:
+                body = self._collect(answer.iter_raw(CHUNK))
+                return Answer(answer.status_code, _lower(answer.headers.items()), body)
+
+    def _never_sent(self, problem: Exception) -> bool:
+        httpx = import_module(self.library)
+        return isinstance(problem, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.UnsupportedProtocol)
+
+
+class Httpx2Sender(HttpxSender):
+    """Sends token requests with httpx2."""
+
+    library = "httpx2"
+
+
+_KINDS: Final = {"requests": RequestsSender, "httpx": HttpxSender, "httpx2": Httpx2Sender}
+
+
+def default_sender() -> _Sender:
+    """Return a sender for the client library in use: one imported already, else one installed.
+
+    Raises:
+        ConfigurationError: None is installed.
+    """
+    for is_there in (sys.modules.__contains__, find_spec):
+        for library, kind in _KINDS.items():
+            if is_there(library):
+                return kind()
+    message = "No HTTP client is installed: pip install 'tokenlatch[requests]' (or httpx, httpx2), or pass sender=."
+    raise ConfigurationError(message)
+
+
+def _without_request(problem: BaseException) -> tuple[str, BaseException]:
+    """Return what went wrong in words, and the same error without request, response and frames.
+
+    The client's own text may hold the URL with its query, so only the system's words are taken.
+    """
+    chain: list[BaseException] = [problem]
+    while len(chain) < 10:  # noqa: PLR2004 - deeper than any client nests
+        last = chain[-1]
+        inner = last.__cause__ or last.__context__ or getattr(last, "reason", None) or (last.args[0] if last.args else None)
+        if not isinstance(inner, BaseException) or inner in chain:
+            break
+        chain.append(inner)
+    words = next((each.strerror for each in reversed(chain) if isinstance(each, OSError) and each.strerror), None)
+    text = f"{type(problem).__name__}: {words}" if words else type(problem).__name__
+    try:
+        cause = type(problem)(words or "")
+    except Exception:  # noqa: BLE001 - an error class with other arguments
+        cause = OSError(text)
+    return text, cause
+
+
+def _host(url: str) -> str:
+    return url.split("://", 1)[-1].split("/", 1)[0].rpartition("@")[2]
+
+
+def _lower(headers: "Iterator[tuple[str, str]] | Any") -> dict[str, str]:
+    return {name.lower(): value for name, value in headers}
+
+
+def _leave_alone(request: "requests.PreparedRequest") -> "requests.PreparedRequest":
+    return request
+
+
+def _adapter() -> Any:  # noqa: ANN401 - a class made where requests is known to be installed
+    from requests.adapters import HTTPAdapter  # noqa: PLC0415
+
+    class Adapter(HTTPAdapter):
+        """An adapter that shares one TLS context."""
+
+        def __init__(self, context: ssl.SSLContext) -> None:
+            self._context = context
+            super().__init__(max_retries=0)
+
+        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+            super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+
+        def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+            return super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)
+
+    return Adapter

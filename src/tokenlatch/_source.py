@@ -1,0 +1,301 @@
+"""The token source: hands out the shared token, and makes one refresh of many wishes.
+
+Law: what is safe when is decided in ``_policy`` and done in ``_dance``; here callers meet them.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from tokenlatch import _events as events
+from tokenlatch._dance import Dance
+from tokenlatch._flight import Flight
+from tokenlatch._grants import Grant
+from tokenlatch._policy import Fail, Refresh, RefreshPolicy, Use, UseAndRefresh
+from tokenlatch._process import in_child
+from tokenlatch._senders import Sender
+from tokenlatch._state import Identity, TokenSet
+from tokenlatch._stores import TokenStore
+from tokenlatch._stores.memory import MemoryStore
+from tokenlatch._view import View
+from tokenlatch._wire import utc
+from tokenlatch.errors import AuthError, ConfigurationError, StoreError
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a person may know of a grant; no secrets. Instants are seconds since the epoch."""
+
+    identity: Identity
+    generation: int
+    has_token: bool
+    has_refresh_token: bool
+    expires_at: float | None
+    refresh_expires_at: float | None
+    scope: str | None
+    interrupted: str | None
+    failure: str | None
+    retry_at: float | None
+
+
+class TokenSource:
+    """Hands out one grant's access token to every thread, task and process that shares its store.
+
+    Example:
+        >>> grant = ClientCredentials("https://idp.example/token", client_id="app", client_secret="...")
+        >>> TokenSource(grant, store=FileStore("/var/lib/acme/token.json"))
+        TokenSource(ClientCredentials('https://idp.example/token', client_id='app'), FileStore('/var/lib/acme/token.json'))
+
+    Args:
+        grant: How to get a token.
+        store: Where its state lives; default: a ``MemoryStore`` of its own, for one process.
+        policy: When to refresh.
+        sender: Carries token requests; default: one for the installed HTTP client.
+        on_event: Called with each event, from any thread; default: logs it.
+        clock: Returns seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        grant: Grant,
+        *,
+        store: TokenStore | None = None,
+        policy: RefreshPolicy | None = None,
+        sender: Sender | None = None,
+        on_event: events.Listener | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        store = store if store is not None else MemoryStore()
+        self._begin(View(grant, store, policy or RefreshPolicy(), on_event or events.log, clock), sender)
+
+    def _begin(self, view: View, sender: Sender | None) -> None:
+        self._view = view
+        self._dance = Dance(view, sender)
+        self._home = os.getpid()
+        self._gate = threading.Lock()
+        self._flight: Flight | None = None
+        in_child(self, TokenSource._reset)
+
+    def _reset(self) -> None:
+        """Drop, in a forked child, the flight that only the parent has."""
+        self._gate = threading.Lock()
+        self._flight = None
+        self._view.reset()
+
+    def __repr__(self) -> str:
+        return f"TokenSource({self._view.grant!r}, {self._view.store!r})"
+
+    # -- handing out ---------------------------------------------------------------------------
+
+    def token(self, rejected: str | None = None) -> TokenSet:
+        """Return a token set to use now, refreshed first if need be.
+
+        Args:
+            rejected: The access token that a server just refused. The answer may be the same one:
+                when it is so fresh that refreshing again would not help.
+
+        Raises:
+            ReauthorizationRequired: A person must log in again.
+            ConfigurationError: Code or settings are wrong.
+            ProviderError: The provider failed, and no token is left that is valid.
+            TransportError: The same for the network.
+            StoreError: The state cannot be read or saved.
+        """
+        view = self._view
+        if rejected is None and view.since <= view.clock() < view.until and not view.announced():
+            return view.tokens
+        while True:
+            flight = self._board(rejected)
+            if isinstance(flight, TokenSet):
+                return flight
+            tokens = flight.wait()
+            if tokens and tokens.access_token != rejected:
+                return tokens
+
+    async def atoken(self, rejected: str | None = None) -> TokenSet:
+        """Return the same as ``token``, waiting as a task of asyncio or trio.
+
+        Raises:
+            AuthError: As for ``token``.
+        """
+        view = self._view
+        if rejected is None and view.since <= view.clock() < view.until and not view.announced():
+            return view.tokens
+        while True:
+            flight = self._board(rejected)
+            if isinstance(flight, TokenSet):
+                return flight
+            tokens = await flight.arrive()
+            if tokens and tokens.access_token != rejected:
+                return tokens
+
+    def refresh(self) -> TokenSet:
+        """Refresh although the token is good, or adopt another worker's refresh; return the result.
+
+        Raises:
+            AuthError: As for ``token``.
+        """
+        self._refuse_reentry()
+        self._view.look()
+        current = self._view.state.tokens
+        while True:
+            flight = self._launch(current and current.access_token, forced=True)
+            tokens = flight.wait()
+            if tokens and (flight.forced or tokens != current):
+                return tokens
+
+    @property
+    def unproven(self) -> bool:
+        """Whether it matters to ``accepted`` that an API took the token."""
+        return self._view.unproven
+
+    def accepted(self, access_token: str) -> None:
+        """Note that an API took this token, so that a later refusal of it is worth a refresh."""
+        view = self._view
+        if view.unproven and view.tokens.access_token == access_token:
+            view.unproven = False
+            with suppress(RuntimeError):  # no thread to be had: only a hint is lost
+                prove = threading.Thread(target=self._prove, args=(access_token,), daemon=True)
+                prove.start()
+
+    # -- changing by hand ----------------------------------------------------------------------
+
+    def seed(self, tokens: TokenSet) -> None:
+        """Put in tokens that came from elsewhere, such as a new login; clears remembered failures.
+
+        Raises:
+            StoreError: They cannot be saved, or the store holds another grant's state.
+        """
+        self._refuse_reentry()
+        if tokens.issued_at is None:
+            tokens = replace(tokens, issued_at=self._view.clock())
+        view = self._view
+        with view.store.transaction(view.policy.patience) as transaction:
+            state = self._dance.read(transaction, heal=True)
+            transaction.commit(state.succeeded_by(tokens))
+            view.adopt(transaction.state)
+
+    def status(self) -> Status:
+        """Return what is known of the grant, without any secret.
+
+        Raises:
+            StoreError: The state cannot be read.
+        """
+        self._view.look()
+        state, tokens = self._view.state, self._view.state.tokens
+        return Status(
+            identity=state.identity,
+            generation=state.generation,
+            has_token=tokens is not None,
+            has_refresh_token=self._view.grant.spend(tokens) is not None,
+            expires_at=tokens and tokens.expires_at,
+            refresh_expires_at=tokens and tokens.refresh_expires_at,
+            scope=tokens and tokens.scope,
+            interrupted=state.intent and f"{state.intent.holder}, {utc(state.intent.at)}",
+            failure=state.failure and state.failure.message,
+            retry_at=state.failure and state.failure.retry_at,
+        )
+
+    def close(self) -> None:
+        """Wait for a refresh under way and give handles back; the source can be used again."""
+        flight = self._flight
+        if flight and not flight.is_mine:
+            with suppress(AuthError):
+                flight.wait()
+        for part in (self._view.store, self._dance.sender):
+            getattr(part, "close", lambda: None)()
+        self._view.disarm()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- copies --------------------------------------------------------------------------------
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _: object) -> Self:
+        """Return the same source: a copy with a refresh token of its own would spend it twice."""
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Keep path and settings for another process; never tokens.
+
+        Raises:
+            ConfigurationError: The other process could not share the grant.
+        """
+        view = self._view
+        if not view.grant.repeatable:
+            view.look()
+            if not view.shared:
+                message = f"{self!r} cannot be pickled: a copy would spend its refresh token too. Use a FileStore."
+                raise ConfigurationError(message)
+            if view.state.tokens is None:
+                message = f"{self!r} cannot be pickled before its first token is stored: call token() first."
+                raise ConfigurationError(message)
+        settings = {name: getattr(view, name) for name in ("grant", "store", "policy", "listener", "clock")}
+        return {"view": settings, "sender": self._dance.sender}
+
+    def __setstate__(self, settings: dict[str, Any]) -> None:
+        self._begin(View(**settings["view"]), settings["sender"])
+
+    # -- deciding ------------------------------------------------------------------------------
+
+    def _board(self, rejected: str | None) -> TokenSet | Flight:
+        """Return a token to use now, or the flight to wait for."""
+        self._refuse_reentry()
+        view = self._view
+        try:
+            view.look()
+        except StoreError:
+            if view.state.tokens is None and not view.grant.repeatable:
+                raise
+        verdict = view.decide(rejected)
+        match verdict:
+            case Use(tokens):
+                if view.unsaved:
+                    self._launch(None, patient=False)
+                return tokens
+            case UseAndRefresh(tokens):
+                self._launch(None, patient=False)
+                return tokens
+            case Fail(error):
+                raise error
+            case Refresh():
+                return self._launch(rejected)
+
+    def _launch(self, rejected: str | None, *, forced: bool = False, patient: bool = True) -> Flight:
+        """Join the flight under way, or begin one."""
+        self._refuse_forked_memory()
+        with self._gate:
+            flight = self._flight
+            if flight and not flight.landed:
+                flight.patient = flight.patient or patient
+                return flight
+            flight = self._flight = Flight(rejected, forced=forced, patient=patient)
+        flight.start(self._dance)
+        return flight
+
+    def _prove(self, access_token: str) -> None:
+        with suppress(AuthError), self._view.store.transaction(self._view.policy.watch) as transaction:
+            state = transaction.state
+            if state and state.unproven and state.tokens and state.tokens.access_token == access_token:
+                transaction.commit(state.having(unproven=False))
+
+    def _refuse_reentry(self) -> None:
+        if self._flight and self._flight.is_mine:
+            message = "A token was asked for from inside its own refresh: fetch without this source."
+            raise ConfigurationError(message)
+
+    def _refuse_forked_memory(self) -> None:
+        view = self._view
+        if self._home != os.getpid() and not view.shared and not view.grant.repeatable:
+            message = f"{self!r} was made before a fork: parent and child would spend the same refresh token. Use a FileStore."
+            raise ConfigurationError(message)

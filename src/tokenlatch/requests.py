@@ -1,0 +1,26 @@
+"""``BearerAuth`` for requests: pass it as ``auth=``, or set it as ``session.auth``."""
+
+from typing import Any
+
+import requests
+from requests.cookies import extract_cookies_to_jar
+
+from tokenlatch._requestslike import Hook
+
+__all__ = ["BearerAuth"]
+
+
+class BearerAuth(Hook, requests.auth.AuthBase):
+    """Attaches the source's token to requests, and refreshes it once when an API refuses it.
+
+    Example:
+        >>> session = requests.Session()
+        >>> session.auth = BearerAuth(source, "https://api.example.com")
+    """
+
+    library_error = requests.RequestException
+
+    def _keep_cookies(self, request: Any, response: Any) -> None:  # noqa: ANN401
+        jar = request._cookies  # noqa: SLF001 - as requests' own digest auth does
+        extract_cookies_to_jar(jar, response.request, response.raw)
+        request.prepare_cookies(jar)
