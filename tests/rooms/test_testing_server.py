@@ -794,6 +794,33 @@ def test_nothing_is_left_after_closing():
         server.close()
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_child_keeps_nothing_open():
+    """Its copies of the sockets neither keep clients connected nor the port taken."""
+    reader, writer = os.pipe()
+    with AuthorizationServer() as server:
+        where = ("127.0.0.1", urlsplit(server.url).port)
+        with socket.create_connection(where, 10) as idle:
+            assert is_live(server, server.issue())
+            child = os.fork()
+            if child == 0:
+                os.close(writer)
+                os.read(reader, 1)
+                os._exit(0)
+            try:
+                server.close()
+                assert idle.recv(1) == b""
+                with pytest.raises(ConnectionRefusedError):
+                    socket.create_connection(where)
+                server.start()
+                assert is_live(server, server.issue())
+            finally:
+                os.close(writer)
+                os.close(reader)
+                assert os.waitpid(child, 0)[1] == 0
+
+
 def test_it_can_be_down_for_a_while():
     """After a close it starts on the same port, and the grants are still in the book."""
     with AuthorizationServer() as server:
