@@ -1,7 +1,8 @@
 """The listening socket: one thread for quick answers, and one more for each request that may wait.
 
-Law: knows nothing of OAuth; no pipelining (no client here does it). A thread per connection was tried first: with 96 clients some waited more than a second for
-their turn at the interpreter, and a benchmark would have blamed tokenlatch for it.
+Law: knows nothing of OAuth, and does no pipelining, because no client here does. A thread per connection was tried
+first: with 96 clients some waited more than a second for their turn at the interpreter, and a benchmark would have
+blamed tokenlatch for it.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ class AuthorizationServer(Endpoints):
             grace=grace,
             kill_old_access=kill_old_access,
         )
-        super().__init__(book, dict(clients or {"app": "app-secret"}), clock)
+        super().__init__(book, dict({"app": "app-secret"} if clients is None else clients), clock)
         self.token_latency = token_latency
         self.api_latency = api_latency
         self._control = Control(self)
