@@ -29,7 +29,9 @@ class Bearer:
 
     def __init__(self, source: TokenSource, origins: Named, *, foreign: Foreign = "raise") -> None:
         if not isinstance(source, TokenSource):
-            raise ConfigurationError(f"BearerAuth needs a TokenSource first, not a {type(source).__name__}.")
+            raise ConfigurationError(
+                f"BearerAuth needs a TokenSource first, not a {type(source).__name__}."
+            )
         if foreign not in {"raise", "anonymous"}:
             raise ConfigurationError(f"foreign={foreign!r}: use 'raise' or 'anonymous'.")
         self._source = source
@@ -77,5 +79,8 @@ class Bearer:
         if self._foreign == "anonymous":
             return None
         where = url.split("?", 1)[0]
-        message = f"{where} is not of {self._origins}, so it gets no token: name its origin, or set foreign='anonymous'."
+        message = (
+            f"{where} is not of {self._origins}, so it gets no token: "
+            "name its origin, or set foreign='anonymous'."
+        )
         return ForeignOriginError(message)

@@ -140,7 +140,9 @@ class Dance:
         if not intent.doubtful and 0 <= age < UNSAVED_FOR and is_alive(intent.holder):
             message = f"The {intent.holder} has a newer token that it cannot save: mend its disk, or end it."
             raise StoreError(message)
-        events.tell(view.listener, events.InterruptionFound(view.grant.identity, intent.holder, intent.at))
+        events.tell(
+            view.listener, events.InterruptionFound(view.grant.identity, intent.holder, intent.at)
+        )
 
     def _intent(self, state: State, *, doubtful: bool = False) -> Intent:
         return Intent(
@@ -190,7 +192,9 @@ class Dance:
             raise
         except Exception as problem:
             name = type(problem).__name__
-            message = f"{self._view.grant!r} raised {name}: mend it, or raise one of tokenlatch.errors."
+            message = (
+                f"{self._view.grant!r} raised {name}: mend it, or raise one of tokenlatch.errors."
+            )
             raise ProviderError(message) from problem
         if isinstance(answer, AuthError):
             raise answer
@@ -207,7 +211,9 @@ class Dance:
             doubt = self._intent(state, doubtful=True)
         elif isinstance(error, ReauthorizationRequired) and state.intent:
             holder, since = state.intent.holder, utc(state.intent.at)
-            error.message += f" The likely cause: {holder} began a refresh at {since} and could not finish it."
+            error.message += (
+                f" The likely cause: {holder} began a refresh at {since} and could not finish it."
+            )
             doubt = None
         failure = failed(state, view.terms(), error, now)
         try:

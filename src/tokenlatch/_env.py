@@ -35,3 +35,9 @@ class Env:
 def runtime_directory() -> str | None:
     """Return this user's runtime directory (XDG base directory specification), or None."""
     return os.environ.get("XDG_RUNTIME_DIR") or None
+
+
+def ca_bundle() -> str | None:
+    """Return the file of trusted certificates that the user named for HTTP clients, or None."""
+    names = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+    return next((value for name in names if (value := os.environ.get(name))), None)

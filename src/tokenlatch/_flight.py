@@ -8,9 +8,13 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from tokenlatch._state import TokenSet
 from tokenlatch.errors import AuthError
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class Flight:
@@ -44,7 +48,9 @@ class Flight:
 
     def start(self, work: Callable[["Flight"], TokenSet | None]) -> None:
         """Run ``work`` in a thread that interpreter exit waits for; inline where none can be had."""
-        thread = threading.Thread(target=self._run, args=(work,), name="tokenlatch-refresh", daemon=False)
+        thread = threading.Thread(
+            target=self._run, args=(work,), name="tokenlatch-refresh", daemon=False
+        )
         try:
             thread.start()
         except RuntimeError:
@@ -61,7 +67,9 @@ class Flight:
         Raises:
             AuthError: The refresh failed.
         """
-        error = self._future.exception()  # never Thread.join(): Ctrl-C would abandon the thread before 3.13
+        error = (
+            self._future.exception()
+        )  # never Thread.join(): Ctrl-C would abandon the thread before 3.13
         if isinstance(error, AuthError):
             raise error.copy()
         return self._future.result()
@@ -81,20 +89,20 @@ class Flight:
         return self.wait()
 
     async def _arrive_in_asyncio(self) -> None:
-        import asyncio  # noqa: PLC0415 - imported already by whoever gets here
+        import asyncio
 
         loop = asyncio.get_running_loop()
-        landed = loop.create_future()
+        landed: asyncio.Future[None] = loop.create_future()
 
         def wake(_: object) -> None:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(lambda: landed.done() or landed.set_result(None))
+                loop.call_soon_threadsafe(_set, landed)
 
         self._future.add_done_callback(wake)
         await landed
 
     async def _arrive_in_trio(self) -> None:
-        import trio  # noqa: PLC0415 - imported already by whoever gets here
+        import trio
 
         run, landed = trio.lowlevel.current_trio_token(), trio.Event()
 
@@ -112,3 +120,8 @@ class Flight:
         except BaseException as error:  # noqa: BLE001 - whatever it is, the waiters must learn of it
             if not self.landed:
                 self._future.set_exception(error)
+
+
+def _set(landed: "asyncio.Future[None]") -> None:
+    if not landed.done():  # a waiter may be cancelled
+        landed.set_result(None)

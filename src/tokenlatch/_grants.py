@@ -68,7 +68,10 @@ class _Client:
         if self.client_auth not in {"basic", "body", "none"}:
             raise ConfigurationError(f"client_auth={client_auth!r}: use 'basic', 'body' or 'none'.")
         if (self.client_auth == "none") != (client_secret is None):
-            message = f"client_auth={self.client_auth!r} and client_secret do not fit: pass both, or 'none' and no secret."
+            message = (
+                f"client_auth={self.client_auth!r} and client_secret do not fit: "
+                "pass both, or 'none' and no secret."
+            )
             raise ConfigurationError(message)
 
     def __repr__(self) -> str:
@@ -77,7 +80,9 @@ class _Client:
     @property
     def identity(self) -> Identity:
         """Whose tokens these are."""
-        return Identity(self.provider.token_url, self.client_id, self._grant_type, self.scope, self.resource)
+        return Identity(
+            self.provider.token_url, self.client_id, self._grant_type, self.scope, self.resource
+        )
 
     @property
     def grace(self) -> float:
@@ -104,7 +109,9 @@ class _Client:
             form["refresh_token"] = token
         secret = self._secret() if callable(self._secret) else self._secret
         if self.client_auth == "basic" and secret is not None:
-            return Ask(self.provider.token_url, form, {"Authorization": basic(self.client_id, secret)})
+            return Ask(
+                self.provider.token_url, form, {"Authorization": basic(self.client_id, secret)}
+            )
         form["client_id"] = self.client_id
         if self.client_auth == "body" and secret is not None:
             form["client_secret"] = secret
@@ -143,7 +150,9 @@ class RefreshToken(_Client):
     """A user's grant that came from elsewhere, kept alive by its refresh token (RFC 6749 section 6).
 
     Example:
-        >>> RefreshToken("https://idp.example/token", client_id="app", refresh_token="tGzv3JOkF0XG5Qx2TlKWIA")
+        >>> RefreshToken(
+        ...     "https://idp.example/token", client_id="app", refresh_token="tGzv3JOkF0XG5Qx2TlKWIA"
+        ... )
         RefreshToken('https://idp.example/token', client_id='app')
 
     Args:
@@ -162,7 +171,7 @@ class RefreshToken(_Client):
 
     _grant_type = "refresh_token"
 
-    def __init__(  # noqa: PLR0913 - the parameters of an OAuth client
+    def __init__(
         self,
         provider: str | Provider,
         *,
@@ -212,9 +221,11 @@ class Custom:
     repeatable = True
     grace = 0.0
 
-    def __init__(self, fetch: Callable[[TokenSet | None], TokenSet], *, name: str | None = None) -> None:
+    def __init__(
+        self, fetch: Callable[[TokenSet | None], TokenSet], *, name: str | None = None
+    ) -> None:
         self._fetch = fetch
-        self._name = name or getattr(fetch, "__qualname__", type(fetch).__qualname__)
+        self._name = name or str(getattr(fetch, "__qualname__", type(fetch).__qualname__))
 
     def __repr__(self) -> str:
         return f"Custom({self._name})"

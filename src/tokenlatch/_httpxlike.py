@@ -36,7 +36,7 @@ class Flow(Bearer):
         request.headers["Authorization"] = header = self._render(tokens)
         rewind = _remember(request)
         response = yield request
-        if response.status_code != 401:  # noqa: PLR2004 - Unauthorized
+        if response.status_code != 401:
             self._note(response, tokens)
         elif self._is_refused(response, header):
             try:
@@ -64,7 +64,7 @@ class Flow(Bearer):
         request.headers["Authorization"] = header = self._render(tokens)
         rewind = _remember(request)
         response = yield request
-        if response.status_code != 401:  # noqa: PLR2004
+        if response.status_code != 401:
             self._note(response, tokens)
         elif self._is_refused(response, header):
             try:
@@ -100,7 +100,7 @@ class Flow(Bearer):
         return request
 
     def _note(self, response: Any, tokens: TokenSet) -> None:  # noqa: ANN401
-        if self._source.unproven and response.status_code != 401:  # noqa: PLR2004
+        if self._source.unproven and response.status_code != 401:
             self._source.accepted(tokens.access_token)
 
     def _as_theirs(self, error: AuthError, request: Any) -> AuthError:  # noqa: ANN401
@@ -119,7 +119,11 @@ def _remember(request: Any) -> Callable[[], object] | None:  # noqa: ANN401
     fields = getattr(stream, "fields", None)
     if fields is not None:  # multipart: its files are rewound by the client, if they can be
         files = [getattr(each, "file", b"") for each in fields]
-        return _nothing if all(isinstance(file, bytes | str) or _seeks(file) for file in files) else None
+        return (
+            _nothing
+            if all(isinstance(file, bytes | str) or _seeks(file) for file in files)
+            else None
+        )
     if body is None:
         return None
     if _seeks(body):

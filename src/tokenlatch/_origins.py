@@ -3,12 +3,14 @@
 Law: pure; a doubt means no token. An origin is scheme, host and port (RFC 6454 section 4).
 """
 
-from collections.abc import Iterable
 from enum import Enum
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import urlsplit
 
 from tokenlatch.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
@@ -43,7 +45,13 @@ class Origins:
 
     def __init__(self, named: Named) -> None:
         self.any_https = named is ANY_HTTPS
-        texts = () if isinstance(named, _AnyHttps) else (named,) if isinstance(named, str) else tuple(named)
+        texts = (
+            ()
+            if isinstance(named, _AnyHttps)
+            else (named,)
+            if isinstance(named, str)
+            else tuple(named)
+        )
         if not texts and not self.any_https:
             message = "No origin named: pass the API's origin, such as 'https://api.example.com'."
             raise ConfigurationError(message)
@@ -64,7 +72,9 @@ class Origins:
         return origin in self._allowed or (self.any_https and is_confidential(origin))
 
     def __repr__(self) -> str:
-        return repr(ANY_HTTPS) if self.any_https else ", ".join(p.rstrip("/") for p in self.prefixes)
+        return (
+            repr(ANY_HTTPS) if self.any_https else ", ".join(p.rstrip("/") for p in self.prefixes)
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Origins) and repr(self) == repr(other)
@@ -96,11 +106,13 @@ def is_confidential(origin: Origin) -> bool:
 
 def _is_loopback_v4(host: str) -> bool:
     parts = host.split(".")
-    return len(parts) == 4 and parts[0] == "127" and all(p.isdigit() and int(p) < 256 for p in parts)  # noqa: PLR2004 - IPv4
+    return (
+        len(parts) == 4 and parts[0] == "127" and all(p.isdigit() and int(p) < 256 for p in parts)
+    )
 
 
-def require_confidential(url: str, what: str) -> str:
-    """Return the URL if a secret may travel to it.
+def require_confidential(url: str, what: str) -> Origin:
+    """Return the origin of a URL that a secret may travel to.
 
     Raises:
         ConfigurationError: It is no absolute URL, or plain http to another machine
@@ -110,18 +122,18 @@ def require_confidential(url: str, what: str) -> str:
     if origin is None:
         raise ConfigurationError(f"The {what} {url!r} is no absolute http(s) URL: write it out.")
     if not is_confidential(origin):
-        raise ConfigurationError(f"The {what} {url!r} is plain http, open to all on its way: use https.")
-    return url
+        raise ConfigurationError(
+            f"The {what} {url!r} is plain http, open to all on its way: use https."
+        )
+    return origin
 
 
 def _checked(text: str) -> Origin:
-    require_confidential(text, "origin")
+    origin = require_confidential(text, "origin")
     parts = urlsplit(text)
     if parts.path not in {"", "/"} or parts.query or parts.fragment or parts.username is not None:
         message = f"The origin {text!r} has more than scheme, host and port: leave the rest out."
         raise ConfigurationError(message)
-    origin = origin_of(text)
-    assert origin is not None  # require_confidential has seen to it
     return origin
 
 

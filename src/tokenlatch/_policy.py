@@ -57,7 +57,9 @@ class RefreshPolicy:
         for name in ("early", "ahead", "jitter", "watch", "patience", "cooldown"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < float("inf"):
-                raise ConfigurationError(f"RefreshPolicy({name}={value!r}): give seconds from 0 up.")
+                raise ConfigurationError(
+                    f"RefreshPolicy({name}={value!r}): give seconds from 0 up."
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,9 @@ def _before_expiry(
     if tokens.issued_at > now + CLOCK_DOUBT:
         return float("inf")  # from the future: a clock is wrong, so only a refusal tells
     life = tokens.expires_at - tokens.issued_at
-    return tokens.expires_at - (min(most, life * share) if margin is None else min(margin, life / 2))
+    return tokens.expires_at - (
+        min(most, life * share) if margin is None else min(margin, life / 2)
+    )
 
 
 def _is_unproven(state: State, tokens: TokenSet, now: float) -> bool:
@@ -172,11 +176,13 @@ def _obstacle(state: State, terms: Terms, now: float) -> AuthError | None:
     tokens, failure = state.tokens, state.failure
     if terms.spend is None and not terms.repeatable:
         if tokens is None:
-            return ReauthorizationRequired("Nobody has logged in yet: log in, or seed() the source.")
+            return ReauthorizationRequired(
+                "Nobody has logged in yet: log in, or seed() the source."
+            )
         return ReauthorizationRequired("There is no refresh token: log in again.")
     if failure and failure.retry_at is None and failure.fingerprint == fingerprint(terms.spend):
         return remembered(failure, now)
-    deadline = tokens and tokens.refresh_expires_at
+    deadline = tokens.refresh_expires_at if tokens else None
     if deadline is not None and now >= deadline and not terms.repeatable:
         return ReauthorizationRequired("The refresh token is past its deadline: log in again.")
     if failure and failure.retry_at and 0 < failure.retry_at - now <= LONGEST_COOLDOWN:
@@ -205,7 +211,9 @@ def failed(state: State, terms: Terms, error: AuthError, now: float) -> Failure:
     final = refused and terms.spend is not None
     attempts = state.failure.attempts + 1 if state.failure and state.failure.retry_at else 1
     asked = getattr(error, "retry_after", None)
-    pause = min(terms.policy.cooldown * 2.0 ** min(attempts - 1, 10), 60.0) * (0.75 + terms.chance / 2)
+    pause = min(terms.policy.cooldown * 2.0 ** min(attempts - 1, 10), 60.0) * (
+        0.75 + terms.chance / 2
+    )
     pause = min(max(pause, asked or 0.0), LONGEST_COOLDOWN)
     return Failure(
         kind=type(error).__name__,
@@ -230,5 +238,7 @@ def is_in_doubt(error: AuthError) -> bool:
     if isinstance(error, errors.TransportError):
         return error.sent
     status = error.status or 0
-    unreadable = isinstance(error, errors.UnreadableAnswerError) and 200 <= status < 300  # noqa: PLR2004 - 2xx
-    return isinstance(error, errors.ProviderError) and (unreadable or (status >= 500 and status != 503))  # noqa: PLR2004
+    unreadable = isinstance(error, errors.UnreadableAnswerError) and 200 <= status < 300
+    return isinstance(error, errors.ProviderError) and (
+        unreadable or (status >= 500 and status != 503)
+    )

@@ -45,11 +45,13 @@ class Hook(Bearer):
         """Answer a refusal of our token: look at the store, refresh if need be, send again once."""
         request = response.request
         sent = request.headers.get("Authorization")
-        if response.status_code != 401:  # noqa: PLR2004 - Unauthorized
+        if response.status_code != 401:
             if self._source.unproven and sent == self._header and self._tokens:
                 self._source.accepted(self._tokens.access_token)
             return response
-        if request.url not in self._origins or not is_refusal(401, response.headers.get("WWW-Authenticate")):
+        if request.url not in self._origins or not is_refusal(
+            401, response.headers.get("WWW-Authenticate")
+        ):
             return response
         # Not ours: a .netrc entry or a change of origin took our header off at a redirect.
         ours = sent in self._headers
@@ -79,7 +81,7 @@ class Hook(Bearer):
         answer = response.connection.send(again, **kwargs)
         answer.history.append(response)
         answer.request = again
-        if answer.status_code != 401 and self._source.unproven and self._tokens:  # noqa: PLR2004
+        if answer.status_code != 401 and self._source.unproven and self._tokens:
             self._source.accepted(self._tokens.access_token)
         return answer
 
@@ -94,7 +96,9 @@ def _is_replayable(request: Any) -> bool:  # noqa: ANN401
     if body is None or isinstance(body, bytes | bytearray | str):
         return True
     # requests noted the position before the first send; 0 is one.
-    return isinstance(getattr(request, "_body_position", None), int) and callable(getattr(body, "seek", None))
+    return isinstance(getattr(request, "_body_position", None), int) and callable(
+        getattr(body, "seek", None)
+    )
 
 
 def _rewind(request: Any) -> None:  # noqa: ANN401

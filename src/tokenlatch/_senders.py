@@ -8,29 +8,21 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Final, Protocol, TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from tokenlatch._env import ca_bundle
 from tokenlatch._wire import LARGEST_ANSWER, Answer, Ask
 from tokenlatch.errors import AuthError, ConfigurationError, TransportError
 
 if TYPE_CHECKING:
-    import httpx
     import requests
 
 CHUNK: Final = 16384
 
 Sender: TypeAlias = Callable[[Ask], Answer]
-
-
-class _Deadlines(Protocol):
-    """Seconds: to connect, between two chunks, and in all."""
-
-    connect: float
-    read: float
-    total: float
 
 
 class _Sender:
@@ -57,7 +49,9 @@ class _Sender:
     ) -> None:
         self.connect, self.read, self.total = connect, read, total
         self.verify, self.cert, self.proxy = verify, cert, proxy
-        self._context: ssl.SSLContext | None = verify if isinstance(verify, ssl.SSLContext) else None
+        self._context: ssl.SSLContext | None = (
+            verify if isinstance(verify, ssl.SSLContext) else None
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(total={self.total})"
@@ -83,7 +77,9 @@ class _Sender:
         else:
             worker.join(self.total)
         if not outcome:
-            raise TransportError(f"No answer from {_host(ask.url)} within {self.total:g} s: check the network.")
+            raise TransportError(
+                f"No answer from {_host(ask.url)} within {self.total:g} s: check the network."
+            )
         if isinstance(outcome[0], AuthError):
             raise outcome[0]
         return outcome[0]
@@ -97,12 +93,14 @@ class _Sender:
         # Outside the except block, so that the client's error (with the request) is nobody's context.
         try:
             return self._exchange(ask)
-        except AuthError as error:
-            return error
+        except AuthError as ours:
+            return ours
         except Exception as problem:  # noqa: BLE001 - whatever a client raises, it is the network's
             sent = not self._never_sent(problem)
             what, cause = _without_request(problem)
-        error = TransportError(f"{'The answer of' if sent else 'The way to'} {_host(ask.url)} failed ({what}): check the network.")
+        error = TransportError(
+            f"{'The answer of' if sent else 'The way to'} {_host(ask.url)} failed ({what}): check the network."
+        )
         error.sent = sent
         error.__cause__ = cause
         return error
@@ -125,21 +123,33 @@ class _Sender:
     def _tls(self) -> ssl.SSLContext:
         """Return the one context: to build it takes 20 ms."""
         if self._context is None:
-            bundle = self.verify if isinstance(self.verify, str) else import_module("certifi").where()
+            bundle = (
+                self.verify if isinstance(self.verify, str) else import_module("certifi").where()
+            )
             context = ssl.create_default_context(cafile=bundle)
             if self.verify is False:
                 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             if self.cert:
-                context.load_cert_chain(*((self.cert,) if isinstance(self.cert, str) else self.cert))
+                context.load_cert_chain(
+                    *((self.cert,) if isinstance(self.cert, str) else self.cert)
+                )
             self._context = context
         return self._context
+
+    def _bundle(self) -> str | None:
+        """Return the file of trusted certificates; None: the system's."""
+        if isinstance(self.verify, str):
+            return self.verify
+        if named := ca_bundle():
+            return named
+        return str(import_module("certifi").where()) if find_spec("certifi") else None
 
 
 class RequestsSender(_Sender):
     """Sends token requests with requests."""
 
     def _exchange(self, ask: Ask) -> Answer:
-        import requests  # noqa: PLC0415 - only who has it pays for it
+        import requests
 
         with requests.Session() as session:
             session.auth = _leave_alone  # else a .netrc entry replaces our own header
@@ -161,12 +171,19 @@ class RequestsSender(_Sender):
                 return Answer(answer.status_code, _lower(answer.headers.items()), body)
 
     def _never_sent(self, problem: Exception) -> bool:
-        import requests  # noqa: PLC0415
+        import requests
 
-        if isinstance(problem, requests.ConnectTimeout | requests.exceptions.SSLError | requests.exceptions.InvalidURL):
+        if isinstance(
+            problem,
+            requests.ConnectTimeout | requests.exceptions.SSLError | requests.exceptions.InvalidURL,
+        ):
             return True
         reason = getattr(problem.args[0] if problem.args else None, "reason", None)
-        return type(reason).__name__ in {"NewConnectionError", "NameResolutionError", "ConnectTimeoutError"}
+        return type(reason).__name__ in {
+            "NewConnectionError",
+            "NameResolutionError",
+            "ConnectTimeoutError",
+        }
 
 
 class HttpxSender(_Sender):
@@ -178,16 +195,30 @@ class HttpxSender(_Sender):
         httpx = import_module(self.library)
         timeout = httpx.Timeout(self.read, connect=self.connect)
         secure = ask.url.startswith("https:")
-        with httpx.Client(verify=self._tls() if secure else False, timeout=timeout, proxy=self.proxy) as client:
-            with client.stream(
-                ask.method, ask.url, content=ask.body(), headers=ask.all_headers(), follow_redirects=False
-            ) as answer:
-                body = self._collect(answer.iter_raw(CHUNK))
-                return Answer(answer.status_code, _lower(answer.headers.items()), body)
+        with (
+            httpx.Client(
+                verify=self._tls() if secure else False, timeout=timeout, proxy=self.proxy
+            ) as client,
+            client.stream(
+                ask.method,
+                ask.url,
+                content=ask.body(),
+                headers=ask.all_headers(),
+                follow_redirects=False,
+            ) as answer,
+        ):
+            body = self._collect(answer.iter_raw(CHUNK))
+            return Answer(answer.status_code, _lower(answer.headers.items()), body)
 
     def _never_sent(self, problem: Exception) -> bool:
         httpx = import_module(self.library)
-        return isinstance(problem, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.UnsupportedProtocol)
+        return isinstance(
+            problem,
+            httpx.ConnectError
+            | httpx.ConnectTimeout
+            | httpx.PoolTimeout
+            | httpx.UnsupportedProtocol,
+        )
 
 
 class Httpx2Sender(HttpxSender):
@@ -219,13 +250,21 @@ def _without_request(problem: BaseException) -> tuple[str, BaseException]:
     The client's own text may hold the URL with its query, so only the system's words are taken.
     """
     chain: list[BaseException] = [problem]
-    while len(chain) < 10:  # noqa: PLR2004 - deeper than any client nests
+    while len(chain) < 10:
         last = chain[-1]
-        inner = last.__cause__ or last.__context__ or getattr(last, "reason", None) or (last.args[0] if last.args else None)
+        inner = (
+            last.__cause__
+            or last.__context__
+            or getattr(last, "reason", None)
+            or (last.args[0] if last.args else None)
+        )
         if not isinstance(inner, BaseException) or inner in chain:
             break
         chain.append(inner)
-    words = next((each.strerror for each in reversed(chain) if isinstance(each, OSError) and each.strerror), None)
+    words = next(
+        (each.strerror for each in reversed(chain) if isinstance(each, OSError) and each.strerror),
+        None,
+    )
     text = f"{type(problem).__name__}: {words}" if words else type(problem).__name__
     try:
         cause = type(problem)(words or "")
@@ -238,7 +277,7 @@ def _host(url: str) -> str:
     return url.split("://", 1)[-1].split("/", 1)[0].rpartition("@")[2]
 
 
-def _lower(headers: "Iterator[tuple[str, str]] | Any") -> dict[str, str]:
+def _lower(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers}
 
 
@@ -247,7 +286,7 @@ def _leave_alone(request: "requests.PreparedRequest") -> "requests.PreparedReque
 
 
 def _adapter() -> Any:  # noqa: ANN401 - a class made where requests is known to be installed
-    from requests.adapters import HTTPAdapter  # noqa: PLC0415
+    from requests.adapters import HTTPAdapter
 
     class Adapter(HTTPAdapter):
         """An adapter that shares one TLS context."""
@@ -258,6 +297,13 @@ def _adapter() -> Any:  # noqa: ANN401 - a class made where requests is known to
 
         def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
             super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+
+        def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+            place, _ = super().build_connection_pool_key_attributes(*args, **kwargs)
+            return place, {"ssl_context": self._context}  # else the CA bundle is loaded each time
+
+        def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:  # noqa: ANN401
+            """Leave it to the context."""
 
         def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
             return super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)

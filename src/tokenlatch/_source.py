@@ -46,9 +46,11 @@ class TokenSource:
     """Hands out one grant's access token to every thread, task and process that shares its store.
 
     Example:
-        >>> grant = ClientCredentials("https://idp.example/token", client_id="app", client_secret="...")
+        >>> grant = ClientCredentials(
+        ...     "https://idp.example/token", client_id="app", client_secret="..."
+        ... )
         >>> TokenSource(grant, store=FileStore("/var/lib/acme/token.json"))
-        TokenSource(ClientCredentials('https://idp.example/token', client_id='app'), FileStore('/var/lib/acme/token.json'))
+        TokenSource(ClientCredentials(...), FileStore('/var/lib/acme/token.json'))
 
     Args:
         grant: How to get a token.
@@ -70,7 +72,9 @@ class TokenSource:
         clock: Callable[[], float] = time.time,
     ) -> None:
         store = store if store is not None else MemoryStore()
-        self._begin(View(grant, store, policy or RefreshPolicy(), on_event or events.log, clock), sender)
+        self._begin(
+            View(grant, store, policy or RefreshPolicy(), on_event or events.log, clock), sender
+        )
 
     def _begin(self, view: View, sender: Sender | None) -> None:
         self._view = view
@@ -143,7 +147,7 @@ class TokenSource:
         self._view.look()
         current = self._view.state.tokens
         while True:
-            flight = self._launch(current and current.access_token, forced=True)
+            flight = self._launch(current.access_token if current else None, forced=True)
             tokens = flight.wait()
             if tokens and (flight.forced or tokens != current):
                 return tokens
@@ -187,17 +191,18 @@ class TokenSource:
         """
         self._view.look()
         state, tokens = self._view.state, self._view.state.tokens
+        intent, failure = state.intent, state.failure
         return Status(
             identity=state.identity,
             generation=state.generation,
             has_token=tokens is not None,
             has_refresh_token=self._view.grant.spend(tokens) is not None,
-            expires_at=tokens and tokens.expires_at,
-            refresh_expires_at=tokens and tokens.refresh_expires_at,
-            scope=tokens and tokens.scope,
-            interrupted=state.intent and f"{state.intent.holder}, {utc(state.intent.at)}",
-            failure=state.failure and state.failure.message,
-            retry_at=state.failure and state.failure.retry_at,
+            expires_at=tokens.expires_at if tokens else None,
+            refresh_expires_at=tokens.refresh_expires_at if tokens else None,
+            scope=tokens.scope if tokens else None,
+            interrupted=f"{intent.holder}, {utc(intent.at)}" if intent else None,
+            failure=failure.message if failure else None,
+            retry_at=failure.retry_at if failure else None,
         )
 
     def close(self) -> None:
@@ -240,7 +245,9 @@ class TokenSource:
             if view.state.tokens is None:
                 message = f"{self!r} cannot be pickled before its first token is stored: call token() first."
                 raise ConfigurationError(message)
-        settings = {name: getattr(view, name) for name in ("grant", "store", "policy", "listener", "clock")}
+        settings = {
+            name: getattr(view, name) for name in ("grant", "store", "policy", "listener", "clock")
+        }
         return {"view": settings, "sender": self._dance.sender}
 
     def __setstate__(self, settings: dict[str, Any]) -> None:
@@ -271,7 +278,9 @@ class TokenSource:
             case Refresh():
                 return self._launch(rejected)
 
-    def _launch(self, rejected: str | None, *, forced: bool = False, patient: bool = True) -> Flight:
+    def _launch(
+        self, rejected: str | None, *, forced: bool = False, patient: bool = True
+    ) -> Flight:
         """Join the flight under way, or begin one."""
         self._refuse_forked_memory()
         with self._gate:
@@ -284,18 +293,31 @@ class TokenSource:
         return flight
 
     def _prove(self, access_token: str) -> None:
-        with suppress(AuthError), self._view.store.transaction(self._view.policy.watch) as transaction:
+        with (
+            suppress(AuthError),
+            self._view.store.transaction(self._view.policy.watch) as transaction,
+        ):
             state = transaction.state
-            if state and state.unproven and state.tokens and state.tokens.access_token == access_token:
+            if (
+                state
+                and state.unproven
+                and state.tokens
+                and state.tokens.access_token == access_token
+            ):
                 transaction.commit(state.having(unproven=False))
 
     def _refuse_reentry(self) -> None:
         if self._flight and self._flight.is_mine:
-            message = "A token was asked for from inside its own refresh: fetch without this source."
+            message = (
+                "A token was asked for from inside its own refresh: fetch without this source."
+            )
             raise ConfigurationError(message)
 
     def _refuse_forked_memory(self) -> None:
         view = self._view
         if self._home != os.getpid() and not view.shared and not view.grant.repeatable:
-            message = f"{self!r} was made before a fork: parent and child would spend the same refresh token. Use a FileStore."
+            message = (
+                f"{self!r} was made before a fork: "
+                "parent and child would spend the same refresh token. Use a FileStore."
+            )
             raise ConfigurationError(message)

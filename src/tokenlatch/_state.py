@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass, field, fields, replace
-from typing import Self, cast
+from typing import Self
 
 from tokenlatch.errors import ConfigurationError, StoreError
 
@@ -77,7 +77,14 @@ class TokenSet:
 
     def __repr__(self) -> str:
         shown = [f"access_token={self.access_token!r}"]
-        for name in ("token_type", "expires_at", "refresh_token", "refresh_expires_at", "scope", "issued_at"):
+        for name in (
+            "token_type",
+            "expires_at",
+            "refresh_token",
+            "refresh_expires_at",
+            "scope",
+            "issued_at",
+        ):
             value = getattr(self, name)
             if value is not None:
                 shown.append(f"{name}={value!r}")
@@ -175,7 +182,7 @@ class State:
 
     def having(self, **changes: object) -> Self:
         """Return a copy with these fields changed."""
-        return cast("Self", replace(self, **changes))  # type: ignore[arg-type]  # names are checked by replace
+        return replace(self, **changes)  # type: ignore[arg-type]  # replace checks the names
 
     def succeeded_by(self, tokens: TokenSet, *, unproven: bool = False) -> Self:
         """Return the next generation: these tokens, no intent, no failure."""
@@ -209,7 +216,9 @@ def from_json(text: bytes) -> State:
     except ValueError:
         body = None
     if not isinstance(body, dict):
-        raise ValueError("is empty" if not text.strip(b"\0 \n") else "is not a JSON object") from None
+        raise ValueError(
+            "is empty" if not text.strip(b"\0 \n") else "is not a JSON object"
+        ) from None
     version = body.pop("format", None)
     if isinstance(version, int) and version > FORMAT:
         message = f"has format {version}, written by a newer tokenlatch; this one knows {FORMAT}: upgrade it"
@@ -250,9 +259,9 @@ def _intent(raw: dict[str, object]) -> Intent:
 
 
 def _whole(value: object) -> int:
-    if not isinstance(value, int) or value < 0:
-        raise ValueError("generation")
-    return value
+    if isinstance(value, int) and value >= 0:
+        return value
+    raise ValueError("generation")
 
 
 def _checksum(body: Mapping[str, object]) -> str:

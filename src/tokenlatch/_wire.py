@@ -110,13 +110,14 @@ def read_tokens(
     error = read_error(answer, fields, now, classes)
     if error:
         return error
-    assert fields is not None  # read_error answers for that
+    fields = fields or {}  # never empty here: read_error has seen an access token
     try:
         return TokenSet(
             fields["access_token"],  # type: ignore[arg-type]  # TokenSet checks it
             token_type=_text(fields.get("token_type")) or "Bearer",
             expires_at=_instant(fields.get("expires_in"), now),
-            refresh_token=_text(fields.get("refresh_token")) or (old.refresh_token if old else None),
+            refresh_token=_text(fields.get("refresh_token"))
+            or (old.refresh_token if old else None),
             refresh_expires_at=_deadline(fields, now, old),
             scope=_scope(fields.get("scope")) or (old.scope if old else None),
             issued_at=now,
@@ -124,7 +125,9 @@ def read_tokens(
         )
     except ConfigurationError as problem:
         text = problem.message
-    return UnreadableAnswerError(f"The token endpoint's answer is unusable. {text}", status=answer.status)
+    return UnreadableAnswerError(
+        f"The token endpoint's answer is unusable. {text}", status=answer.status
+    )
 
 
 def read_fields(answer: Answer) -> dict[str, object] | None:
@@ -154,29 +157,24 @@ def read_error(
     """Return the error that an answer stands for, or None when it brings an access token."""
     status = answer.status
     code, description, uri = _error_fields(fields or {})
-    if fields is not None and not code and 200 <= status < 300 and fields.get("access_token"):  # noqa: PLR2004 - 2xx
+    if fields is not None and not code and 200 <= status < 300 and fields.get("access_token"):
         return None
-    kind = classes.get(code or "")
     said = ": ".join(part for part in (code, description) if part) or "no error code"
-    about = {"error": code, "description": description, "uri": uri, "status": status}
-    if kind is None and (status in {408, 425, 429} or status >= 500):  # noqa: PLR2004 - 5xx
-        kind = "retry"
-    if kind == "grant_dead":
-        return ReauthorizationRequired(f"The provider refused the grant ({said}): log in again.", **about)
-    if kind == "maybe_dead":
-        message = f"The provider refused the request ({said}): log in again; if that does not help, check the client's settings."
-        return ReauthorizationRequired(message, **about)
-    if kind == "config":
-        message = f"The provider refused the client ({said}): check client id, secret, client_auth and scope."
-        return ConfigurationError(message, **about)
-    if kind == "retry":
-        failure = ProviderError(f"The provider failed with HTTP {status} ({said}): it is tried again later.", **about)
-        failure.retry_after = retry_after(answer, now)
-        return failure
-    if code:
-        return ProviderError(f"The provider answered an unknown error, HTTP {status} ({said}).", **about)
-    what = f"HTTP {status}, {answer.headers.get('content-type') or 'no content type'}, {len(answer.body)} bytes"
-    return UnreadableAnswerError(f"The token endpoint's answer is no token answer ({what}): check its URL.", **about)
+    sick = status in {408, 425, 429} or status >= 500
+    kind = classes.get(code or "") or ("retry" if sick else "unknown" if code else "unreadable")
+    mime = answer.headers.get("content-type") or "no content type"
+    what = f"HTTP {status}, {mime}, {len(answer.body)} bytes"
+    error_class, message = _MEANING[kind]
+    error = error_class(
+        message.format(said=said, status=status, what=what),
+        error=code,
+        description=description,
+        uri=uri,
+        status=status,
+    )
+    if isinstance(error, ProviderError):
+        error.retry_after = retry_after(answer, now)
+    return error
 
 
 def retry_after(answer: Answer, now: float) -> float | None:
@@ -197,9 +195,13 @@ def is_refusal(status: int, challenge: str | None) -> bool:
     A challenge without an error is taken as ``invalid_token``; any other error, such as
     ``insufficient_scope``, is not about the token's life.
     """
-    if status != 401:  # noqa: PLR2004 - Unauthorized
+    if status != 401:
         return False
-    errors = [value or token for name, value, token in _PARAMETER.findall(challenge or "") if name.lower() == "error"]
+    errors = [
+        value or token
+        for name, value, token in _PARAMETER.findall(challenge or "")
+        if name.lower() == "error"
+    ]
     return not errors or "invalid_token" in errors
 
 
@@ -208,8 +210,43 @@ def utc(instant: float) -> str:
     return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
+_MEANING: Final[Mapping[str, tuple[type[AuthError], str]]] = {
+    "grant_dead": (
+        ReauthorizationRequired,
+        "The provider refused the grant ({said}): log in again.",
+    ),
+    "maybe_dead": (
+        ReauthorizationRequired,
+        "The provider refused the request ({said}): log in again, or check the client's settings.",
+    ),
+    "config": (
+        ConfigurationError,
+        "The provider refused the client ({said}): check client id, secret, client_auth and scope.",
+    ),
+    "retry": (
+        ProviderError,
+        "The provider failed with HTTP {status} ({said}): it is asked again later.",
+    ),
+    "unknown": (
+        ProviderError,
+        "The provider answered an error it does not explain, HTTP {status} ({said}).",
+    ),
+    "unreadable": (
+        UnreadableAnswerError,
+        "The token endpoint's answer is no token answer ({what}): check its URL.",
+    ),
+}
+
 _PARAMETER: Final = re.compile(r'([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
-_KNOWN: Final = {"access_token", "token_type", "expires_in", "refresh_token", "scope", "refresh_expires_in", "refresh_token_expires_in"}
+_KNOWN: Final = {
+    "access_token",
+    "token_type",
+    "expires_in",
+    "refresh_token",
+    "scope",
+    "refresh_expires_in",
+    "refresh_token_expires_in",
+}
 
 
 def _decoded(answer: Answer) -> bytes | None:
@@ -243,7 +280,9 @@ def _clean(text: str | None) -> str | None:
 def _text(value: object) -> str | None:
     if isinstance(value, bool) or value is None:
         return None
-    return value if isinstance(value, str) else str(value) if isinstance(value, int | float) else None
+    return (
+        value if isinstance(value, str) else str(value) if isinstance(value, int | float) else None
+    )
 
 
 def _scope(value: object) -> str | None:

@@ -156,7 +156,7 @@ def as_also(error: AuthError, base: type[Exception]) -> AuthError:
     if both is None:
         body = {"__reduce__": _reduce_also, "__doc__": kind.__doc__, "__module__": kind.__module__}
         both = _also[kind, base] = type(kind.__name__, (kind, base), body)
-    twin = _restore(both, error.message, error._fields())  # noqa: SLF001 - one room
+    twin = _restore(both, error.message, error._fields())
     twin.__cause__ = error.__cause__
     twin.__suppress_context__ = True
     return twin
@@ -167,7 +167,7 @@ _also: dict[tuple[type[AuthError], type[Exception]], type[AuthError]] = {}
 
 def _reduce_also(error: AuthError) -> tuple[object, ...]:
     kind, base = type(error).__bases__
-    return _restore_also, (kind, base, error.message, error._fields())  # noqa: SLF001
+    return _restore_also, (kind, base, error.message, error._fields())
 
 
 def _restore_also(

@@ -22,5 +22,5 @@ class BearerAuth(Hook, requests.auth.AuthBase):
 
     def _keep_cookies(self, request: Any, response: Any) -> None:  # noqa: ANN401
         jar = request._cookies  # noqa: SLF001 - as requests' own digest auth does
-        extract_cookies_to_jar(jar, response.request, response.raw)
+        extract_cookies_to_jar(jar, response.request, response.raw)  # type: ignore[no-untyped-call]
         request.prepare_cookies(jar)

@@ -64,7 +64,9 @@ def read_private(path: str, *, allow_open: bool = False) -> tuple[bytes, Signatu
         while chunk := os.read(descriptor, LARGEST_FILE):
             content += chunk
             if len(content) > LARGEST_FILE:
-                raise StoreError(f"{path} is larger than any token file: point the store elsewhere.")
+                raise StoreError(
+                    f"{path} is larger than any token file: point the store elsewhere."
+                )
         return content, signature(status)
     except OSError as problem:
         raise failure(path, "read", problem) from problem
@@ -96,7 +98,10 @@ def private_directory(path: str, *, allow_open: bool = False) -> None:
     if allow_open or os.name == "nt":
         return
     if status.st_uid not in {os.geteuid(), 0}:
-        message = f"The directory {path} belongs to user {status.st_uid}: who owns it can replace the tokens. Use a directory of your own."
+        message = (
+            f"The directory {path} belongs to user {status.st_uid}, who can replace the tokens: "
+            "use a directory of your own."
+        )
         raise StoreError(message)
     if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
         raise StoreError(f"Others may write to the directory {path}: run chmod go-w on it.")
@@ -197,7 +202,10 @@ def _check_file(path: str, status: os.stat_result, *, allow_open: bool) -> None:
     if os.name == "nt" or allow_open:
         return
     if status.st_uid != os.geteuid():
-        message = f"{path} belongs to user {status.st_uid}, this process is user {os.geteuid()}: run as its owner, or use a file of your own."
+        message = (
+            f"{path} belongs to user {status.st_uid}, this process is user {os.geteuid()}: "
+            "run as its owner, or use a file of your own."
+        )
         raise StoreError(message)
     if status.st_mode & 0o077:
         mode = stat.S_IMODE(status.st_mode)

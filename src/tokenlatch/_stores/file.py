@@ -69,7 +69,9 @@ class FileStore:
     ) -> None:
         text = os.fspath(path)
         if not text or text.endswith(("/", os.sep)) or os.path.isdir(os.path.expanduser(text)):
-            raise ConfigurationError(f"FileStore({text!r}): pass the path of a file, not a directory.")
+            raise ConfigurationError(
+                f"FileStore({text!r}): pass the path of a file, not a directory."
+            )
         # Two spellings must not mean two locks; and a later chdir must not move the file.
         self.path = os.path.realpath(os.path.expanduser(text))
         self.allow_open = allow_open
@@ -134,7 +136,10 @@ class FileStore:
         directory = os.path.dirname(self.path)
         _disk.private_directory(directory, allow_open=self.allow_open)
         if self._network() and not self.allow_network:
-            message = f"{directory} is on a network file system ({self._network()}), where locks may not hold: use a local directory, or allow_network=True if only one machine uses it."
+            message = (
+                f"{directory} is on a network file system ({self._network()}), where locks may "
+                "not hold: use a local directory, or allow_network=True if only one machine uses it."
+            )
             raise StoreError(message)
         lock = self._lock(timeout)
         try:
@@ -147,7 +152,7 @@ class FileStore:
             lock.release()
 
     def _lock(self, timeout: float) -> "FileLock":
-        from filelock import FileLock, Timeout  # noqa: PLC0415 - 37 ms to import, not for everybody
+        from filelock import FileLock, Timeout
 
         path = self.path + ".lock"
         # A lock object made before a fork is dead in the child: a fresh one each time.
@@ -174,8 +179,13 @@ class FileStore:
         with suppress(StoreError):
             state = self.load()
             if state and state.intent:
-                holder = f"{state.intent.holder}, {max(0.0, time.time() - state.intent.at):.1f} s ago"
-        message = f"The lock {path} stayed taken for {waited:.1f} s (holder: {holder or 'unknown'}): wait for it, or end it if it hangs."
+                holder = (
+                    f"{state.intent.holder}, {max(0.0, time.time() - state.intent.at):.1f} s ago"
+                )
+        message = (
+            f"The lock {path} stayed taken for {waited:.1f} s (holder: {holder or 'unknown'}): "
+            "wait for it, or end it if it hangs."
+        )
         error = LockTimeout(message)
         error.waited, error.holder = waited, holder
         return error
@@ -209,7 +219,10 @@ class FileStore:
         return self.encryption.seal(plain) if self.encryption else plain
 
     def _damaged(self, problem: ValueError) -> StoreError:
-        message = f"The token file {self.path} {problem}. It is left as it is: restore it, or remove it and log in again."
+        message = (
+            f"The token file {self.path} {problem}. It is left as it is: "
+            "restore it, or remove it and log in again."
+        )
         return StoreError(message)
 
     def _spill_path(self) -> str | None:
@@ -228,9 +241,9 @@ class FileTransaction:
         self._damage: StoreError | None = None
         self._state: State | None = None
         try:
-            self._state = store._read()  # noqa: SLF001 - one room
+            self._state = store._read()
         except ValueError as problem:
-            self._damage = store._damaged(problem)  # noqa: SLF001
+            self._damage = store._damaged(problem)
         self._roll_forward()
 
     @property
@@ -250,7 +263,7 @@ class FileTransaction:
         Raises:
             StoreError: There is none.
         """
-        size = len(self._store._encode(self._state)) if self._state else 0  # noqa: SLF001
+        size = len(self._store._encode(self._state)) if self._state else 0
         self._descriptor = self._descriptor or _disk.create_private(self._next)
         _disk.allocate(self._descriptor, self._next, max(ROOM, 2 * size))
 
@@ -263,7 +276,7 @@ class FileTransaction:
         """
         self._keep_damaged_aside()
         self._compare()
-        content = self._store._encode(state)  # noqa: SLF001
+        content = self._store._encode(state)
         self._descriptor = self._descriptor or _disk.create_private(self._next)
         try:
             _disk.write_all(self._descriptor, content)
@@ -278,13 +291,13 @@ class FileTransaction:
 
     def spill(self, state: State) -> str | None:
         """Save a state that the file does not take to the runtime directory; return where, or None."""
-        path = self._store._spill_path()  # noqa: SLF001
+        path = self._store._spill_path()
         if path is None:
             return None
         try:
             descriptor = _disk.create_private(path)
             try:
-                _disk.write_all(descriptor, self._store._encode(state))  # noqa: SLF001
+                _disk.write_all(descriptor, self._store._encode(state))
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -301,7 +314,7 @@ class FileTransaction:
 
     def _roll_forward(self) -> None:
         """Finish what a dead holder had written whole but not moved, or had to put elsewhere."""
-        for path in (self._next, self._store._spill_path()):  # noqa: SLF001
+        for path in (self._next, self._store._spill_path()):
             if path is None or not os.path.lexists(path):
                 continue
             successor = self._successor(path)
@@ -317,8 +330,8 @@ class FileTransaction:
     def _accept(self, state: State) -> None:
         fresh = self._state is None or state.generation != self._state.generation
         self._state = state
-        if fresh and self._store._counter:  # noqa: SLF001
-            self._store._counter.count()  # noqa: SLF001
+        if fresh and self._store._counter:
+            self._store._counter.count()
 
     def _successor(self, path: str) -> State | None:
         try:
@@ -337,7 +350,7 @@ class FileTransaction:
 
     def _compare(self) -> None:
         try:
-            there = self._store._read()  # noqa: SLF001
+            there = self._store._read()
         except ValueError:
             there = None
         if there != self._state:

@@ -54,7 +54,11 @@ class MemoryStore:
         Raises:
             LockTimeout: Another thread holds it.
         """
-        if not self._lock.acquire(timeout=timeout) if timeout else not self._lock.acquire(blocking=False):
+        if (
+            not self._lock.acquire(timeout=timeout)
+            if timeout
+            else not self._lock.acquire(blocking=False)
+        ):
             error = LockTimeout("Another thread is refreshing.")
             error.waited = timeout
             raise error
@@ -67,12 +71,12 @@ class MemoryStore:
 class _MemoryTransaction:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
-        self.state = store._state  # noqa: SLF001 - one room
+        self.state = store._state
 
     def reserve(self) -> None:
         """Do nothing: memory is there."""
 
     def commit(self, state: State) -> None:
-        if self._store._state is not self.state:  # noqa: SLF001
+        if self._store._state is not self.state:
             raise StoreConflict("The state in memory changed under a transaction.")
-        self._store._state = self.state = state  # noqa: SLF001
+        self._store._state = self.state = state

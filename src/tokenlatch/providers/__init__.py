@@ -39,7 +39,9 @@ class Provider:
     _: KW_ONLY
     client_auth: ClientAuth = "basic"
     refresh_retry_grace: float = 0.0
-    error_classes: Mapping[str, ErrorClass] = field(default_factory=lambda: ERROR_CLASSES, hash=False)
+    error_classes: Mapping[str, ErrorClass] = field(
+        default_factory=lambda: ERROR_CLASSES, hash=False
+    )
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
