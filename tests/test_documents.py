@@ -115,6 +115,10 @@ def test_the_examples_in_the_docstrings_run(name, tmp_path, monkeypatch):
             raise
         pytest.skip(f"{missing.name} is not installed: pip install 'tokenlatch[all]'")
     names = {public: getattr(tokenlatch, public) for public in tokenlatch.__all__}
+    grant = tokenlatch.ClientCredentials(
+        "https://idp.example/token", client_id="app", client_secret="..."
+    )
+    names["source"] = tokenlatch.TokenSource(grant)
     result = doctest.testmod(module, extraglobs=names, optionflags=doctest.ELLIPSIS)
     assert result.failed == 0, "python -m doctest shows the difference; it is printed above as well"
 

@@ -65,7 +65,7 @@ async def source() -> None:
     with_file.seed(TokenSet("..."))
     with_file.close()
     TokenSource(grant, store=MemoryStore(), clock=lambda: 0.0, on_event=print)
-    TokenSource(grant, MemoryStore())  # type: ignore[misc]  # must be refused: options go by name
+    TokenSource(grant, MemoryStore())  # type: ignore[call-arg]  # must be refused: options go by name
     TokenSource(grant, store="token.json")  # type: ignore[arg-type]  # must be refused: a store, not a path
 
 
