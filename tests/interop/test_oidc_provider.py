@@ -29,7 +29,7 @@ def test_killed_after_the_server_answered_the_next_process_says_so(shared_grant)
     shared_grant.seed()
     shared_grant.kill_worker_after_the_answer()
     source = shared_grant.source()
-    with pytest.raises(ReauthorizationRequired, match="interrupted"):
+    with pytest.raises(ReauthorizationRequired, match="could not finish"):
         source.refresh()
     source.close()
     assert [call.status for call in shared_grant.proxy.calls] == [200, 400]

@@ -142,7 +142,10 @@ if __name__ == "__main__":
     fill_database()
     os.environ["INTEROP_DATABASE"] = database
     os.chdir(Path(__file__).parent)
-    gunicorn = [sys.executable, "-m", "gunicorn", "django_site", "--bind", f"127.0.0.1:{port}"]
+    serve = ["gunicorn", "django_site", "--bind", f"127.0.0.1:{port}", "--log-level", "warning"]
+    # By default it hangs up after 2 s of silence: now and then just as a client asks again, and any client fails.
+    patience = ["--keep-alive", "60"]
     os.execv(
-        sys.executable, [*gunicorn, "--workers", "2", "--threads", "4", "--log-level", "warning"]
+        sys.executable,
+        [sys.executable, "-m", *serve, "--workers", "2", "--threads", "4", *patience],
     )
