@@ -12,7 +12,7 @@ from typing import Final
 
 from tokenlatch import _events as events
 from tokenlatch._flight import Flight
-from tokenlatch._policy import Fail, Refresh, Use, UseAndRefresh, failed, is_in_doubt
+from tokenlatch._policy import Fail, Refresh, Use, failed, is_in_doubt
 from tokenlatch._process import is_alive, this_process
 from tokenlatch._senders import Sender, default_sender
 from tokenlatch._state import Intent, State, TokenSet, fingerprint
@@ -79,7 +79,8 @@ class Dance:
             try:
                 tokens = self._exchange(state)
             except AuthError as error:
-                return self._note(error, state, transaction)
+                self._note(error, state, transaction)
+                return None
             except BaseException:
                 with suppress(StoreError):  # we live on, but what happened out there nobody knows
                     transaction.commit(state.having(intent=self._intent(state, doubtful=True)))
@@ -120,7 +121,6 @@ class Dance:
             except LockTimeout as error:
                 taken = error
             if not flight.patient:
-                view.pause(view.policy.watch / 4)
                 return None
             view.look()
             if not isinstance(view.decide(flight.rejected, forced=flight.forced), Refresh):
@@ -166,7 +166,7 @@ class Dance:
         Raises:
             AuthError: No token came back.
         """
-        view, pauses = self._view, list(RECONNECTS)
+        view, pauses, begin = self._view, list(RECONNECTS), time.monotonic()
         # With nothing left to hand out, a second try loses nothing: what grace there is, is seconds.
         in_need = isinstance(view.decide(), Refresh)
         repeats = 1 if view.grant.repeatable or view.grant.grace > 0 or in_need else 0
@@ -179,7 +179,7 @@ class Dance:
                 problem = error
             if not problem.sent and pauses:
                 time.sleep(pauses.pop(0) * (0.5 + view.chance))
-            elif problem.sent and repeats:
+            elif problem.sent and repeats and time.monotonic() - begin < view.policy.patience / 2:
                 repeats -= 1
             else:
                 raise problem
@@ -200,11 +200,11 @@ class Dance:
             raise answer
         return answer
 
-    def _note(self, error: AuthError, state: State, transaction: Transaction) -> TokenSet | None:
-        """Let all processes know of a failure; return the winner's token where a race was lost.
+    def _note(self, error: AuthError, state: State, transaction: Transaction) -> None:
+        """Let all processes know of a failure.
 
         Raises:
-            AuthError: The failure, unless another worker's token makes up for it.
+            AuthError: The failure, unless the state moved on meanwhile: then it says nothing.
         """
         view, now, doubt = self._view, self._view.clock(), state.intent
         if is_in_doubt(error) and not view.grant.repeatable:
@@ -220,11 +220,9 @@ class Dance:
             transaction.commit(state.having(intent=doubt, failure=failure))
             view.adopt(transaction.state)
         except StoreConflict:
-            # The refusal was about a refresh token that is no longer the current one.
+            # The refusal was about a refresh token that is no longer the current one: look again.
             view.adopt(view.store.load())
-            verdict = view.decide()
-            if isinstance(verdict, Use | UseAndRefresh):
-                return verdict.tokens
+            return
         except StoreError as worse:
             error.add_note(f"The other workers could not be told: {worse}")
         events.tell(view.listener, events.RefreshFailed(state.identity, error, failure.retry_at))

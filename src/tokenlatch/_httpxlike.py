@@ -34,10 +34,12 @@ class Flow(Bearer):
         except AuthError as error:
             raise self._as_theirs(error, request) from error.__cause__
         request.headers["Authorization"] = header = self._render(tokens)
-        rewind = _remember(request)
+        body = getattr(request.stream, "_stream", None)
+        rewind = _nothing if type(body) is bytes else _remember(request, body)
         response = yield request
         if response.status_code != 401:
-            self._note(response, tokens)
+            if self._source.unproven:
+                self._source.accepted(tokens.access_token)
         elif self._is_refused(response, header):
             try:
                 fresh = self._source.token(tokens.access_token)
@@ -62,10 +64,12 @@ class Flow(Bearer):
         except AuthError as error:
             raise self._as_theirs(error, request) from error.__cause__
         request.headers["Authorization"] = header = self._render(tokens)
-        rewind = _remember(request)
+        body = getattr(request.stream, "_stream", None)
+        rewind = _nothing if type(body) is bytes else _remember(request, body)
         response = yield request
         if response.status_code != 401:
-            self._note(response, tokens)
+            if self._source.unproven:
+                self._source.accepted(tokens.access_token)
         elif self._is_refused(response, header):
             try:
                 fresh = await self._source.atoken(tokens.access_token)
@@ -110,13 +114,9 @@ class Flow(Bearer):
         return theirs
 
 
-def _remember(request: Any) -> Callable[[], object] | None:  # noqa: ANN401
+def _remember(request: Any, body: Any) -> Callable[[], object] | None:  # noqa: ANN401
     """Return what makes the body ready to be sent again whole; None when nothing can."""
-    stream = request.stream
-    body = getattr(stream, "_stream", None)
-    if type(body) is bytes:
-        return _nothing
-    fields = getattr(stream, "fields", None)
+    fields = getattr(request.stream, "fields", None)
     if fields is not None:  # multipart: its files are rewound by the client, if they can be
         files = [getattr(each, "file", b"") for each in fields]
         return (

@@ -269,9 +269,11 @@ class TokenSource:
             case Use(tokens):
                 if view.unsaved:
                     self._launch(None, patient=False)
+                view.rest()
                 return tokens
             case UseAndRefresh(tokens):
                 self._launch(None, patient=False)
+                view.rest()
                 return tokens
             case Fail(error):
                 raise error

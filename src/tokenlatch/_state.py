@@ -67,13 +67,14 @@ class TokenSet:
             value = getattr(self, name)
             if value is None and name == "refresh_token":
                 continue
-            if not isinstance(value, str) or not value.isascii() or not value.isprintable():
-                what = "is no text" if not isinstance(value, str) else "has unprintable characters"
-                raise ConfigurationError(f"The {name} {what}: pass the provider's value unchanged.")
-            if not value or value != value.strip():
-                problem = "is empty or has spaces around it"
-                raise ConfigurationError(f"The {name} {problem}: pass the provider's value.")
+            plain = isinstance(value, str) and value.isascii() and value.isprintable()
+            if not plain or value.split() != [value]:
+                problem = "is no text, empty, or has characters that no header can carry"
+                message = f"The {name} {problem}: pass the provider's value unchanged."
+                raise ConfigurationError(message)
             object.__setattr__(self, name, Secret(value))
+        extra = {k: Secret(v) if isinstance(v, str) else v for k, v in self.extra.items()}
+        object.__setattr__(self, "extra", extra)
 
     def __repr__(self) -> str:
         shown = [f"access_token={self.access_token!r}"]

@@ -4,11 +4,12 @@ Law: the store is the truth; a view only follows it, and is never older than wha
 """
 
 import random
+import threading
 from collections.abc import Callable
 
 from tokenlatch import _events as events
 from tokenlatch._grants import Grant
-from tokenlatch._policy import RefreshPolicy, Terms, Verdict, decide, refresh_at
+from tokenlatch._policy import RefreshPolicy, Terms, Verdict, decide, expired_at, refresh_at
 from tokenlatch._state import State, TokenSet
 from tokenlatch._stores import TokenStore
 from tokenlatch.errors import StoreError
@@ -45,6 +46,7 @@ class View:
 
     def reset(self) -> None:
         """Forget what belongs to one process alone: to be called in a forked child."""
+        self._lock = threading.RLock()
         self.unsaved: State | None = None
         self.chance = random.random()  # noqa: S311 - spreads load, guards nothing
 
@@ -74,10 +76,11 @@ class View:
         Raises:
             StoreError: It cannot be read, or belongs to another grant.
         """
-        if self.store.changed():
-            self.adopt(self.store.load())
-        else:
-            self._arm()
+        with self._lock:  # or a slow reader would take an older state over a newer one
+            if self.store.changed():
+                self.adopt(self.store.load())
+            else:
+                self._arm()
 
     def adopt(self, state: State | None) -> None:
         """Take over a state read from the store.
@@ -101,13 +104,17 @@ class View:
 
     def take(self, state: State) -> None:
         """Take over a state that is known to be ours."""
-        self.state = state
-        self.unproven = state.unproven
-        self._arm()
+        with self._lock:
+            self.state = state
+            self.unproven = state.unproven
+            self._arm()
 
-    def pause(self, seconds: float) -> None:
-        """Hand the token out unasked for a while: somebody else is at it."""
-        self.until = self.clock() + seconds
+    def rest(self) -> None:
+        """Hand the token out unasked for a while although somebody should refresh: somebody does."""
+        now = self.clock()
+        if self.until <= now:
+            end = expired_at(self.tokens, self.terms(), now)
+            self.until = min(now + self.policy.watch / 4, end)
 
     def disarm(self) -> None:
         """Look at the store before the next token is handed out."""

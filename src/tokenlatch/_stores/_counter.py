@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Final
 
 from tokenlatch._stores import _disk
+from tokenlatch._stores._filesystem import network_kind
 from tokenlatch.errors import StoreError
 
 SIZE: Final = 8
@@ -18,34 +19,33 @@ SIZE: Final = 8
 class Counter:
     """Counts the commits to one state.
 
+    It never announces where mappings are not coherent: on network file systems.
+
     Args:
         path: The counter's file, beside the state.
-        usable: False where mappings are not coherent (network file systems): never announces.
     """
 
-    __slots__ = ("_map", "_path", "_seen", "_usable")
+    __slots__ = ("_kind", "_map", "_path", "_seen")
 
-    def __init__(self, path: str, *, usable: bool) -> None:
+    def __init__(self, path: str) -> None:
         self._path = path
-        self._usable = usable and os.name != "nt"  # Windows cannot replace a mapped file
+        self._kind: str | None = "nt" if os.name == "nt" else None  # cannot replace a mapped file
         self._map: mmap.mmap | bytes = b""
         self._seen = b""
 
     def announced(self) -> bool:
         """Tell whether a commit came after the last ``look``."""
-        return self._map[:SIZE] != self._seen
+        return self._map[:8] != self._seen  # the hot path: not even a look at SIZE
 
     def look(self) -> None:
         """Remember the count; to be called before the state is read."""
-        if not self._usable:
-            return
-        if not self._map:
+        if not self._map and self._usable():
             self._open()
         self._seen = self._map[:SIZE]
 
     def count(self) -> None:
         """Count one commit; to be called under the lock, after it. Never raises."""
-        if not self._usable:
+        if not self._usable():
             return
         with suppress(OSError, StoreError):
             descriptor = self._descriptor(create=True)
@@ -55,11 +55,14 @@ class Counter:
             finally:
                 os.close(descriptor)
 
-    def close(self) -> None:
-        """Give the mapping back."""
-        if isinstance(self._map, mmap.mmap):
-            self._map.close()
+    def forget(self) -> None:
+        """Let go of the mapping; another thread may just be reading it, so it is not closed."""
         self._map = self._seen = b""
+
+    def _usable(self) -> bool:
+        if self._kind is None:
+            self._kind = network_kind(os.path.dirname(self._path)) or ""
+        return not self._kind
 
     def _open(self) -> None:
         with suppress(OSError, ValueError, StoreError):

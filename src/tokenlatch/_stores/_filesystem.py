@@ -4,6 +4,7 @@ Law: tells what the system says, and guesses nothing: unknown is local.
 """
 
 import os
+from functools import lru_cache
 from typing import Final
 
 _NETWORK: Final = (
@@ -12,6 +13,7 @@ _NETWORK: Final = (
 )  # fmt: skip
 
 
+@lru_cache(maxsize=64)
 def network_kind(path: str) -> str | None:
     """Return the network (or foreign) file system's name that holds this path; None for local ones."""
     try:

@@ -77,16 +77,25 @@ class FileStore:
         self.allow_open = allow_open
         self.allow_network = allow_network
         self.encryption = encryption
+        self._begin()
+
+    def _begin(self) -> None:
         self._seen: _disk.Signature | None = None
-        self._counter: Counter | None = None
-        self._kind: str | None = None
+        self._counter = Counter(self.path + ".counter")
+        self.announced = self._counter.announced
+        """Tells of a change in a fraction of a microsecond; may miss one, so ``changed`` is asked too."""
 
     def __repr__(self) -> str:
         return f"FileStore({self.path!r})"
 
     def __getstate__(self) -> dict[str, object]:
         """Keep the settings; leave handles and memories behind."""
-        return {**self.__dict__, "_seen": None, "_counter": None, "_kind": None}
+        names = ("path", "encryption", "allow_open", "allow_network")
+        return {name: getattr(self, name) for name in names}
+
+    def __setstate__(self, settings: dict[str, object]) -> None:
+        self.__dict__.update(settings)
+        self._begin()
 
     def load(self) -> State | None:
         """Return the committed state without the lock, or None when there is no file.
@@ -111,19 +120,14 @@ class FileStore:
             different = _disk.signature(os.stat(self.path)) != self._seen
         except OSError:
             different = self._seen is not None
-        if different and self._counter:
-            self._counter.close()  # it missed this change, or was replaced: map it anew
+        if different:
+            self._counter.forget()  # it missed this change, or was replaced: map it anew
         return different
-
-    def announced(self) -> bool:
-        """Tell the same from the counter alone, in a fraction of a microsecond; may miss a change."""
-        return self._counter is not None and self._counter.announced()
 
     def close(self) -> None:
         """Give the handles back; the store can be used again."""
-        if self._counter:
-            self._counter.close()
-        self._counter, self._seen = None, None
+        self._counter.forget()
+        self._seen = None
 
     @contextmanager
     def transaction(self, timeout: float) -> Iterator["FileTransaction"]:
@@ -135,9 +139,10 @@ class FileStore:
         """
         directory = os.path.dirname(self.path)
         _disk.private_directory(directory, allow_open=self.allow_open)
-        if self._network() and not self.allow_network:
+        kind = None if self.allow_network else network_kind(directory)
+        if kind:
             message = (
-                f"{directory} is on a network file system ({self._network()}), where locks may "
+                f"{directory} is on a network file system ({kind}), where locks may "
                 "not hold: use a local directory, or allow_network=True if only one machine uses it."
             )
             raise StoreError(message)
@@ -176,8 +181,8 @@ class FileStore:
 
     def _taken(self, path: str, waited: float) -> LockTimeout:
         holder = None
-        with suppress(StoreError):
-            state = self.load()
+        with suppress(StoreError, ValueError):
+            state, _ = self._peek()
             if state and state.intent:
                 holder = (
                     f"{state.intent.holder}, {max(0.0, time.time() - state.intent.at):.1f} s ago"
@@ -191,21 +196,14 @@ class FileStore:
         return error
 
     def _read(self) -> State | None:
-        if self._counter is None:
-            self._counter = Counter(self.path + ".counter", usable=self._network() is None)
         self._counter.look()
-        found = _disk.read_private(self.path, allow_open=self.allow_open)
-        if found is None:
-            self._seen = None
-            return None
-        state = self._decode(found[0])
-        self._seen = found[1]
+        state, self._seen = self._peek()
         return state
 
-    def _network(self) -> str | None:
-        if self._kind is None:
-            self._kind = network_kind(os.path.dirname(self.path)) or ""
-        return self._kind or None
+    def _peek(self) -> tuple[State | None, _disk.Signature | None]:
+        """Read without saying so to ``changed``: who peeks need not take the state over."""
+        found = _disk.read_private(self.path, allow_open=self.allow_open)
+        return (self._decode(found[0]), found[1]) if found else (None, None)
 
     def _decode(self, content: bytes) -> State:
         plain = self.encryption.open(content) if self.encryption else content
@@ -241,7 +239,7 @@ class FileTransaction:
         self._damage: StoreError | None = None
         self._state: State | None = None
         try:
-            self._state = store._read()
+            self._state, _ = store._peek()
         except ValueError as problem:
             self._damage = store._damaged(problem)
         self._roll_forward()
@@ -330,7 +328,7 @@ class FileTransaction:
     def _accept(self, state: State) -> None:
         fresh = self._state is None or state.generation != self._state.generation
         self._state = state
-        if fresh and self._store._counter:
+        if fresh:
             self._store._counter.count()
 
     def _successor(self, path: str) -> State | None:
@@ -350,7 +348,7 @@ class FileTransaction:
 
     def _compare(self) -> None:
         try:
-            there = self._store._read()
+            there, _ = self._store._peek()
         except ValueError:
             there = None
         if there != self._state:
