@@ -4,14 +4,17 @@ Law: this file names what is public and imports nothing that costs (no HTTP clie
 """
 
 from tokenlatch import errors
+from tokenlatch._env import Env
 from tokenlatch._grants import ClientCredentials, Custom, RefreshToken
 from tokenlatch._origins import ANY_HTTPS
 from tokenlatch._policy import RefreshPolicy
+from tokenlatch._senders import Httpx2Sender, HttpxSender, RequestsSender
 from tokenlatch._source import TokenSource
 from tokenlatch._state import TokenSet
 from tokenlatch._stores import TokenStore
 from tokenlatch._stores.file import FileStore
 from tokenlatch._stores.memory import MemoryStore
+from tokenlatch._stores.redis import RedisStore
 from tokenlatch.providers import Provider
 
 __version__ = "0.1.0"
@@ -20,11 +23,16 @@ __all__ = [
     "ANY_HTTPS",
     "ClientCredentials",
     "Custom",
+    "Env",
     "FileStore",
+    "Httpx2Sender",
+    "HttpxSender",
     "MemoryStore",
     "Provider",
+    "RedisStore",
     "RefreshPolicy",
     "RefreshToken",
+    "RequestsSender",
     "TokenSet",
     "TokenSource",
     "TokenStore",
