@@ -6,7 +6,7 @@ Law: the work runs in a thread of its own; whoever waits may be cancelled, the w
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,11 @@ class Flight:
         return self._future.done()
 
     @property
+    def begun(self) -> bool:
+        """Whether its work runs, or ran."""
+        return self._thread is not None
+
+    @property
     def is_mine(self) -> bool:
         """Whether the calling code runs inside this flight."""
         return self._thread == threading.get_ident() and not self.landed
@@ -58,7 +63,7 @@ class Flight:
 
     def land(self, tokens: TokenSet | None) -> None:
         """Let the waiters go on with this; the first landing counts."""
-        if not self.landed:
+        with suppress(InvalidStateError):
             self._future.set_result(tokens)
 
     def wait(self) -> TokenSet | None:

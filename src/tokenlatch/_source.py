@@ -285,14 +285,20 @@ class TokenSource:
     ) -> Flight:
         """Join the flight under way, or begin one."""
         self._refuse_forked_memory()
-        with self._gate:
-            flight = self._flight
-            if flight and not flight.landed:
-                flight.patient = flight.patient or patient
-                return flight
-            flight = self._flight = Flight(rejected, forced=forced, patient=patient)
-        flight.start(self._dance)
-        return flight
+        mine = None
+        try:
+            with self._gate:
+                flight = self._flight
+                if flight and not flight.landed:
+                    flight.patient = flight.patient or patient
+                    return flight
+                mine = self._flight = Flight(rejected, forced=forced, patient=patient)
+            mine.start(self._dance)
+        except BaseException:  # Ctrl-C or a time limit: nobody may wait for what never began
+            if mine and not mine.begun:
+                mine.land(None)
+            raise
+        return mine
 
     def _prove(self, access_token: str) -> None:
         with (
