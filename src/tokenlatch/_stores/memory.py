@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tokenlatch._process import in_child
 from tokenlatch._state import State
 from tokenlatch.errors import LockTimeout, StoreConflict
 
@@ -25,6 +26,10 @@ class MemoryStore:
     def __init__(self) -> None:
         self._state: State | None = None
         self._seen: State | None = None
+        self._unlock()
+        in_child(self, MemoryStore._unlock)  # there, nobody is left who could let go of it
+
+    def _unlock(self) -> None:
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
