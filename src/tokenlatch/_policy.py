@@ -169,7 +169,7 @@ def _is_unproven(state: State, tokens: TokenSet, now: float) -> bool:
 
 
 def _is_in_grace(intent: Intent, terms: Terms, now: float) -> bool:
-    return now - intent.at < terms.grace
+    return abs(now - intent.at) < terms.grace
 
 
 def _obstacle(state: State, terms: Terms, now: float) -> AuthError | None:
