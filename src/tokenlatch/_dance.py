@@ -105,7 +105,7 @@ class Dance:
                 raise
             state = None  # the next commit keeps aside what is damaged
         unsaved = view.unsaved
-        if unsaved and state and unsaved.generation == state.generation + 1:
+        if unsaved and (state is None or unsaved.generation == state.generation + 1):
             transaction.commit(unsaved)
             state = unsaved
         view.unsaved = None
