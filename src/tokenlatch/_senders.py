@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import requests
 
 CHUNK: Final = 16384
+SLICES: Final = 10
 
 Sender: TypeAlias = Callable[[Ask], Answer]
 
@@ -75,7 +76,10 @@ class _Sender:
         except RuntimeError:  # no thread to be had: the client's own timeouts must do
             outcome.append(self._attempt(ask))
         else:
-            worker.join(self.total)
+            # In slices: a process that was stopped for long (docker pause) wakes up past its deadline,
+            # and the answer that came meanwhile must not be thrown away.
+            for _ in range(SLICES):
+                worker.join(self.total / SLICES)
         if not outcome:
             raise TransportError(
                 f"No answer from {_host(ask.url)} within {self.total:g} s: check the network."
