@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Final, Protocol
 
 from tokenlatch._env import runtime_directory
@@ -80,6 +81,8 @@ class FileStore:
         self._begin()
 
     def _begin(self) -> None:
+        # Here, not in the refresh thread: a fork in the middle of an import deadlocks the child.
+        import_module("filelock")
         self._seen: _disk.Signature | None = None
         self._counter = Counter(self.path + ".counter")
         self.announced = self._counter.announced
