@@ -5,9 +5,10 @@ Law: pure and frozen; nothing here reads a clock or a file, and no secret is in 
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass, field, fields, replace
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from tokenlatch.errors import ConfigurationError, StoreError
 
@@ -22,6 +23,16 @@ class Secret(str):
     def __repr__(self) -> str:
         """Show that there is a value, not the value."""
         return "'***'"
+
+
+class SecretBytes(bytes):
+    """The same for bytes, such as the content of a token file."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Show that there is a value, not the value."""
+        return "b'***'"
 
 
 def fingerprint(secret: str | None) -> str | None:
@@ -48,7 +59,8 @@ class TokenSet:
         extra: The answer's other fields, such as ``id_token``.
 
     Raises:
-        ConfigurationError: A token is empty or has characters no header can carry.
+        ConfigurationError: A token is empty or has characters no header can carry, or an instant is
+            no number.
     """
 
     access_token: str
@@ -73,7 +85,11 @@ class TokenSet:
                 message = f"The {name} {problem}: pass the provider's value unchanged."
                 raise ConfigurationError(message)
             object.__setattr__(self, name, Secret(value))
-        extra = {k: Secret(v) if isinstance(v, str) else v for k, v in self.extra.items()}
+        for name in ("expires_at", "refresh_expires_at", "issued_at"):
+            if not _is_instant(getattr(self, name)):
+                message = f"{name} is no number of seconds since the epoch: pass one, or None."
+                raise ConfigurationError(message)
+        extra = {str(k): Secret(v) if isinstance(v, str) else v for k, v in self.extra.items()}
         object.__setattr__(self, "extra", extra)
 
     def __repr__(self) -> str:
@@ -196,36 +212,63 @@ class State:
         )
 
 
-def to_json(state: State) -> bytes:
-    """Return the state as JSON with its format number and a checksum."""
+def to_json(state: State) -> SecretBytes:
+    """Return the state as JSON with its format number and a checksum.
+
+    Whatever a ``Custom`` login put into ``extra`` goes in, as text if need be: a token in hand must
+    not be lost over it.
+    """
     known = asdict(state)
     del known["unknown"]
     body = {**state.unknown, "format": FORMAT, **known}
     body["checksum"] = _checksum(body)
-    return json.dumps(body, indent=1).encode() + b"\n"
+    return SecretBytes(json.dumps(body, indent=1, default=str).encode() + b"\n")
 
 
 def from_json(text: bytes) -> State:
     """Read a state.
 
     Raises:
-        StoreError: A newer tokenlatch wrote it.
+        StoreError: A newer tokenlatch wrote it, or it is encrypted; the message continues after
+            the file's name.
         ValueError: It is damaged; the message says how, and shows nothing of the content.
     """
-    try:
-        body = json.loads(text)
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise ValueError(
-            "is empty" if not text.strip(b"\0 \n") else "is not a JSON object"
-        ) from None
+    # Nothing is raised inside an except block: the error's context would hold frames with tokens.
+    body = _object(text)
+    if body is None:
+        raise ValueError("is empty" if not text.strip(b"\0 \n") else "is not a JSON object")
+    if "sealed" in body:
+        raise StoreError("is encrypted: give the FileStore the encryption= that wrote it")
     version = body.pop("format", None)
     if isinstance(version, int) and version > FORMAT:
         message = f"has format {version}, written by a newer tokenlatch; this one knows {FORMAT}: upgrade it"
         raise StoreError(message)
-    if version != FORMAT:
-        raise ValueError("has no known format number")
+    state = _state(body) if version == FORMAT else None
+    if state is None:
+        raise ValueError(
+            "has missing or malformed fields" if version == FORMAT else "has no known format number"
+        )
+    return state
+
+
+def is_whole(text: bytes) -> bool:
+    """Tell whether this JSON carries the right checksum, so was written to its end."""
+    body = _object(text)
+    return body is not None and body.pop("checksum", None) == _checksum(body)
+
+
+_NAMES = {each.name for each in fields(State)} - {"unknown"}
+
+
+def _object(text: bytes) -> dict[str, object] | None:
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _state(body: dict[str, Any]) -> State | None:
     body.pop("checksum", None)
     known = {name: body.pop(name) for name in _NAMES & body.keys()}
     try:
@@ -234,36 +277,45 @@ def from_json(text: bytes) -> State:
             generation=_whole(known["generation"]),
             tokens=known.get("tokens") and TokenSet(**known["tokens"]),
             intent=known.get("intent") and _intent(known["intent"]),
-            failure=known.get("failure") and Failure(**known["failure"]),
+            failure=known.get("failure") and _failure(known["failure"]),
             unproven=bool(known.get("unproven")),
             unknown=body,
         )
-    except (KeyError, TypeError, ValueError, ConfigurationError):
-        raise ValueError("has missing or malformed fields") from None
+    except (AttributeError, KeyError, TypeError, ValueError, ConfigurationError):
+        return None
 
 
-def is_whole(text: bytes) -> bool:
-    """Tell whether this JSON carries the right checksum, so was written to its end."""
-    try:
-        body = json.loads(text)
-        return bool(body.pop("checksum") == _checksum(body))
-    except (ValueError, KeyError, AttributeError, TypeError):
-        return False
+def _intent(raw: dict[str, Any]) -> Intent:
+    intent = Intent(holder=Holder(**raw.pop("holder")), **raw)
+    return _timed(intent, intent.at)
 
 
-_NAMES = {each.name for each in fields(State)} - {"unknown"}
+def _failure(raw: dict[str, Any]) -> Failure:
+    failure = Failure(**raw)
+    return _timed(failure, failure.at, failure.retry_at or 0.0)
 
 
-def _intent(raw: dict[str, object]) -> Intent:
-    holder = Holder(**raw.pop("holder"))  # type: ignore[arg-type]  # a wrong shape is a TypeError, handled
-    return Intent(holder=holder, **raw)  # type: ignore[arg-type]
+_T = TypeVar("_T")
+
+
+def _timed(record: _T, *instants: object) -> _T:
+    if None in instants or not all(map(_is_instant, instants)):
+        raise ValueError("instant")
+    return record
+
+
+def _is_instant(value: object) -> bool:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return not math.isnan(value)  # else every comparison with the clock would be false
+    return value is None
 
 
 def _whole(value: object) -> int:
-    if isinstance(value, int) and value >= 0:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     raise ValueError("generation")
 
 
 def _checksum(body: Mapping[str, object]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
+    text = json.dumps(body, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
