@@ -121,11 +121,13 @@ def decide(state: State, terms: Terms, now: float, rejected: str | None = None) 
         now: Seconds since the epoch.
         rejected: The access token that a server just refused.
     """
-    tokens = state.tokens
-    if tokens is not None and rejected == tokens.access_token and _is_unproven(state, tokens, now):
-        return Use(tokens)  # an API that refuses whatever comes must not burn a rotation a request
-    obstacle = _obstacle(state, terms, now)
-    if tokens is None or rejected == tokens.access_token or now >= expired_at(tokens, terms, now):
+    tokens, obstacle = state.tokens, _obstacle(state, terms, now)
+    if tokens is None or now >= expired_at(tokens, terms, now):
+        return Fail(obstacle) if obstacle else Refresh()
+    if rejected == tokens.access_token:
+        # An API that refuses whatever comes must not burn a rotation a request.
+        if _is_unproven(state, tokens, now):
+            return Use(tokens)
         return Fail(obstacle) if obstacle else Refresh()
     if obstacle:
         return Use(tokens)
@@ -158,7 +160,7 @@ def _before_expiry(
         return tokens.expires_at - (most if margin is None else margin)
     if tokens.issued_at > now + CLOCK_DOUBT:
         return float("inf")  # from the future: a clock is wrong, so only a refusal tells
-    life = tokens.expires_at - tokens.issued_at
+    life = max(0.0, tokens.expires_at - tokens.issued_at)
     return tokens.expires_at - (
         min(most, life * share) if margin is None else min(margin, life / 2)
     )
@@ -169,7 +171,8 @@ def _is_unproven(state: State, tokens: TokenSet, now: float) -> bool:
 
 
 def _is_in_grace(intent: Intent, terms: Terms, now: float) -> bool:
-    return abs(now - intent.at) < terms.grace
+    begun = intent.at if intent.since is None else intent.since
+    return abs(now - begun) < terms.grace
 
 
 def _obstacle(state: State, terms: Terms, now: float) -> AuthError | None:
@@ -237,6 +240,8 @@ def is_in_doubt(error: AuthError) -> bool:
     """
     if isinstance(error, errors.TransportError):
         return error.sent
+    if isinstance(error.__cause__, errors.TransportError):
+        return error.__cause__.sent  # the try before this one
     status = error.status or 0
     unreadable = isinstance(error, errors.UnreadableAnswerError) and 200 <= status < 300
     return isinstance(error, errors.ProviderError) and (
