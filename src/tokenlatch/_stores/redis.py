@@ -146,9 +146,9 @@ class RedisStore:
     def _decode(self, content: bytes | None) -> State | None:
         try:
             return from_json(content) if content else None
-        except ValueError as problem:
+        except (ValueError, StoreError) as problem:
             text = str(problem)
-        raise StoreError(f"The state of {self!r} {text}: remove the key and log in again.")
+        raise StoreError(f"The state of {self!r} {text}. It is left as it is: mend or remove it.")
 
 
 class RedisTransaction:
