@@ -74,16 +74,17 @@ class Dance:
             if isinstance(verdict, Fail):
                 raise verdict.error
             self._respect(state.intent)
-            transaction.commit(state.having(intent=self._intent(state)))
+            intent = self._intent(state)
+            transaction.commit(state.having(intent=intent))
             self._reserve(transaction, state)
             try:
                 tokens = self._exchange(state)
             except AuthError as error:
-                self._note(error, state, transaction)
+                self._note(error, state, intent, transaction)
                 return None
             except BaseException:
                 with suppress(StoreError):  # we live on, but what happened out there nobody knows
-                    transaction.commit(state.having(intent=self._intent(state, doubtful=True)))
+                    transaction.commit(state.having(intent=replace(intent, doubtful=True)))
                 raise
             fresh = state.succeeded_by(tokens, unproven=bool(flight.rejected and not flight.forced))
             self._save(fresh, transaction, flight)
@@ -144,13 +145,10 @@ class Dance:
             view.listener, events.InterruptionFound(view.grant.identity, intent.holder, intent.at)
         )
 
-    def _intent(self, state: State, *, doubtful: bool = False) -> Intent:
-        return Intent(
-            at=self._view.clock(),
-            holder=this_process(),
-            fingerprint=fingerprint(self._view.grant.spend(state.tokens)),
-            doubtful=doubtful,
-        )
+    def _intent(self, state: State) -> Intent:
+        before, spends = state.intent, fingerprint(self._view.grant.spend(state.tokens))
+        since = (before.since or before.at) if before and before.fingerprint == spends else None
+        return Intent(self._view.clock(), this_process(), spends, since=since)
 
     def _reserve(self, transaction: Transaction, state: State) -> None:
         try:
@@ -167,9 +165,10 @@ class Dance:
             AuthError: No token came back.
         """
         view, pauses, begin = self._view, list(RECONNECTS), time.monotonic()
-        # With nothing left to hand out, a second try loses nothing: what grace there is, is seconds.
-        in_need = isinstance(view.decide(), Refresh)
-        repeats = 1 if view.grant.repeatable or view.grant.grace > 0 or in_need else 0
+        # With nothing left to hand out, a second try loses nothing; else only a grace allows it.
+        in_need = view.grant.repeatable or isinstance(view.decide(), Refresh)
+        repeat_for = view.policy.patience / 2 if in_need else view.grant.grace
+        lost: TransportError | None = None
         while True:
             now = view.clock()
             try:
@@ -177,12 +176,14 @@ class Dance:
                 return tokens if tokens.issued_at else replace(tokens, issued_at=now)
             except TransportError as error:
                 problem = error
+            except AuthError as error:
+                raise error from lost or error.__cause__
             if not problem.sent and pauses:
                 time.sleep(pauses.pop(0) * (0.5 + view.chance))
-            elif problem.sent and repeats and time.monotonic() - begin < view.policy.patience / 2:
-                repeats -= 1
+            elif problem.sent and not lost and time.monotonic() - begin < repeat_for:
+                lost = problem
             else:
-                raise problem
+                raise lost or problem
 
     def _ask(self, tokens: TokenSet | None, now: float) -> TokenSet:
         self.sender = self.sender or default_sender()
@@ -200,7 +201,9 @@ class Dance:
             raise answer
         return answer
 
-    def _note(self, error: AuthError, state: State, transaction: Transaction) -> None:
+    def _note(
+        self, error: AuthError, state: State, intent: Intent, transaction: Transaction
+    ) -> None:
         """Let all processes know of a failure.
 
         Raises:
@@ -208,11 +211,11 @@ class Dance:
         """
         view, now, doubt = self._view, self._view.clock(), state.intent
         if is_in_doubt(error) and not view.grant.repeatable:
-            doubt = self._intent(state, doubtful=True)
-        elif isinstance(error, ReauthorizationRequired) and state.intent:
-            holder, since = state.intent.holder, utc(state.intent.at)
+            doubt = replace(intent, doubtful=True)
+        if isinstance(error, ReauthorizationRequired) and doubt:
             error.message += (
-                f" The likely cause: {holder} began a refresh at {since} and could not finish it."
+                f" The likely cause: {doubt.holder} began a refresh at {utc(doubt.at)} "
+                "and could not finish it."
             )
             doubt = None
         failure = failed(state, view.terms(), error, now)

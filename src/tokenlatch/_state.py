@@ -142,12 +142,14 @@ class Intent:
         holder: The process that began it.
         fingerprint: Which refresh token it was about to spend.
         doubtful: The holder lived, but the answer was lost: the token may have been spent.
+        since: When the first unfinished refresh with this token began, if that was earlier.
     """
 
     at: float
     holder: Holder
     fingerprint: str | None = None
     doubtful: bool = False
+    since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +289,7 @@ def _state(body: dict[str, Any]) -> State | None:
 
 def _intent(raw: dict[str, Any]) -> Intent:
     intent = Intent(holder=Holder(**raw.pop("holder")), **raw)
-    return _timed(intent, intent.at)
+    return _timed(intent, intent.at, intent.since or 0.0)
 
 
 def _failure(raw: dict[str, Any]) -> Failure:
