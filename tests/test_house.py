@@ -282,9 +282,9 @@ ROOMS = {
         "_source.py",
         "_stores/file.py",
     ),  # the store: how old a holder is, for its message
-    r"[\"']invalid_grant[\"']": ("_wire.py", "providers/"),
+    r"[\"']invalid_grant[\"']": ("_shape.py", "providers/"),
     r"[\"']insufficient_scope[\"']": ("_wire.py",),
-    r"[\"']Bearer ": ("_bearer.py", "_requestslike.py"),
+    r"[\"']Bearer ": ("_bearer.py", "_requestslike.py", "providers/"),
     r"[\"']WWW-Authenticate[\"']": ("_wire.py", "_httpxlike.py", "_requestslike.py"),
     r"\bos\.(fsync|replace|posix_fallocate)\b": ("_stores/",),
     r"\b0o600\b": ("_stores/",),
@@ -338,7 +338,6 @@ LONG_FILES = {  # path: why it is one thing all the same
     "_senders.py": "three libraries, and the one rule what may be said of their errors",
     "_source.py": "the public class, whose docstrings are its manual",
     "_stores/file.py": "lock, roll forward, reserve and commit are one protocol over three file names",
-    "_wire.py": "a table of everything providers answer, read in one go",
 }
 
 

@@ -4,10 +4,12 @@ Law: pure; a grant builds the request and reads the answer, and the source does 
 """
 
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, get_args
 
+from tokenlatch._asking import Client, read_answer, token_ask
+from tokenlatch._jwt import Assertion
 from tokenlatch._state import Identity, Secret, TokenSet
-from tokenlatch._wire import Answer, Ask, basic, read_tokens
+from tokenlatch._wire import Answer, Ask
 from tokenlatch.errors import AuthError, ConfigurationError
 from tokenlatch.providers import ClientAuth, Provider
 
@@ -54,19 +56,29 @@ class _Client:
         client_auth: ClientAuth | None = None,
         resource: str | None = None,
         params: Mapping[str, str] | None = None,
+        assertion: Assertion | None = None,
     ) -> None:
         self.provider = Provider(provider) if isinstance(provider, str) else provider
         self.client_id = client_id
         self.scope = scope
         self.resource = resource
         self.params = dict(params or {})
+        self.assertion = assertion
         self._secret = Secret(client_secret) if isinstance(client_secret, str) else client_secret
         default = self.provider.client_auth if client_secret is not None else "none"
         self.client_auth: ClientAuth = client_auth or default
         if not client_id:
             raise ConfigurationError("client_id is empty: pass the id your provider gave you.")
-        if self.client_auth not in {"basic", "body", "none"}:
-            raise ConfigurationError(f"client_auth={client_auth!r}: use 'basic', 'body' or 'none'.")
+        if self.client_auth not in get_args(ClientAuth):
+            words = "', '".join(get_args(ClientAuth))
+            raise ConfigurationError(f"client_auth={self.client_auth!r}: use one of '{words}'.")
+        if "{" in self.provider.token_url.replace("{client_id}", "").replace("{refresh_token}", ""):
+            message = f"{self.provider!r} has blanks in its URL: fill them in with .at(name=value)."
+            raise ConfigurationError(message)
+        if (self.client_auth == "signed") != (self.provider.gateway is not None):
+            raise ConfigurationError(
+                f"client_auth={self.client_auth!r} does not fit {self.provider!r}."
+            )
         if (self.client_auth == "none") != (client_secret is None):
             message = (
                 f"client_auth={self.client_auth!r} and client_secret do not fit: "
@@ -95,27 +107,24 @@ class _Client:
 
     def exchange(self, tokens: TokenSet | None, send: Send, now: float) -> TokenSet | AuthError:
         """Get the next token set from the token endpoint."""
-        answer = send(self._ask(tokens))
-        return read_tokens(answer, now, tokens, self.provider.error_classes)
+        answer = send(self._ask(tokens, now))
+        return read_answer(self.provider, answer, now, tokens, self.spend(tokens))
 
-    def _ask(self, tokens: TokenSet | None) -> Ask:
-        form = {"grant_type": self._grant_type, **self.params}
+    @property
+    def client(self) -> Client:
+        """Who asks, and how it proves itself."""
+        return Client(self.client_id, self.client_auth, self._secret, self.assertion)
+
+    def _ask(self, tokens: TokenSet | None, now: float = 0.0) -> Ask:
+        fields = {}
         if self.scope:
-            form["scope"] = self.scope
+            fields["scope"] = self.provider.scope_join.join(self.scope.split())
         if self.resource:
-            form["resource"] = self.resource  # RFC 8707 section 2
+            fields["resource"] = self.resource  # RFC 8707 section 2
         token = self.spend(tokens)
         if token:
-            form["refresh_token"] = token
-        secret = self._secret() if callable(self._secret) else self._secret
-        if self.client_auth == "basic" and secret is not None:
-            return Ask(
-                self.provider.token_url, form, {"Authorization": basic(self.client_id, secret)}
-            )
-        form["client_id"] = self.client_id
-        if self.client_auth == "body" and secret is not None:
-            form["client_secret"] = secret
-        return Ask(self.provider.token_url, form)
+            fields["refresh_token"] = token
+        return token_ask(self.provider, self.client, self._grant_type, fields | self.params, now)
 
 
 class ClientCredentials(_Client):
@@ -130,10 +139,12 @@ class ClientCredentials(_Client):
         client_id: The client's id.
         client_secret: Its secret: text, or a callable such as ``Env("NAME")`` asked at each use.
         scope: Space-separated scope to ask for.
-        client_auth: ``"basic"``, ``"body"`` or ``"none"``; default: the provider's, ``"none"``
-            without a secret.
+        client_auth: How the client proves itself (``providers.ClientAuth``): ``"basic"``, ``"body"``,
+            ``"none"``...; default: the provider's, ``"none"`` without a secret.
         resource: The API the token is for (RFC 8707).
         params: Further form fields, such as ``{"audience": "..."}``.
+        assertion: How assertions are signed, where ``client_auth`` is ``"private_key_jwt"`` or
+            ``"client_secret_jwt"``; the key is ``client_secret``.
 
     Raises:
         ConfigurationError: A value cannot be meant.
@@ -164,6 +175,7 @@ class RefreshToken(_Client):
         client_auth: As for ``ClientCredentials``.
         resource: The API the token is for (RFC 8707).
         params: Further form fields.
+        assertion: As for ``ClientCredentials``.
 
     Raises:
         ConfigurationError: A value cannot be meant.
@@ -182,6 +194,7 @@ class RefreshToken(_Client):
         client_auth: ClientAuth | None = None,
         resource: str | None = None,
         params: Mapping[str, str] | None = None,
+        assertion: Assertion | None = None,
     ) -> None:
         super().__init__(
             provider,
@@ -191,6 +204,7 @@ class RefreshToken(_Client):
             client_auth=client_auth,
             resource=resource,
             params=params,
+            assertion=assertion,
         )
         self._first = Secret(refresh_token) if refresh_token else None
 
@@ -200,6 +214,8 @@ class RefreshToken(_Client):
 
     def spend(self, tokens: TokenSet | None) -> str | None:
         """Return the store's refresh token; the seed only before the first token set."""
+        if tokens and self.provider.exchange_source == "access_token":
+            return tokens.access_token
         return tokens.refresh_token if tokens else self._first
 
 
@@ -239,7 +255,7 @@ class Custom:
         """Return the old refresh token, which ``fetch`` may spend."""
         return tokens.refresh_token if tokens else None
 
-    def exchange(self, tokens: TokenSet | None, send: Send, now: float) -> TokenSet | AuthError:  # noqa: ARG002
+    def exchange(self, tokens: TokenSet | None, send: Send, now: float) -> TokenSet | AuthError:  # noqa: ARG002 - a fetch sends by itself
         """Call ``fetch``."""
         fresh = self._fetch(tokens)
         if not isinstance(fresh, TokenSet):

@@ -8,12 +8,13 @@ import re
 import zlib
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final, Literal, TypeAlias
+from typing import Final
 from urllib.parse import parse_qsl, quote_plus, urlencode
 
+from tokenlatch._shape import ERROR_CLASSES, RFC6749, AnswerShape, ErrorClass, text
 from tokenlatch._state import Secret, TokenSet
 from tokenlatch.errors import (
     AuthError,
@@ -23,28 +24,23 @@ from tokenlatch.errors import (
     UnreadableAnswerError,
 )
 
+__all__ = [
+    "ERROR_CLASSES",
+    "LARGEST_ANSWER",
+    "Answer",
+    "Ask",
+    "ErrorClass",
+    "basic",
+    "is_refusal",
+    "read_error",
+    "read_fields",
+    "read_tokens",
+    "retry_after",
+    "utc",
+]
+
 LARGEST_ANSWER: Final = 1 << 20
 """Bytes of an answer that are read, counted after decompression."""
-
-FOREVER: Final = 100 * 366 * 86400.0
-"""Seconds from which on a lifetime means "for ever"."""
-
-ErrorClass: TypeAlias = Literal["grant_dead", "maybe_dead", "config", "retry"]
-
-ERROR_CLASSES: Final[Mapping[str, ErrorClass]] = {
-    # RFC 6749 section 5.2
-    "invalid_grant": "grant_dead",
-    "invalid_client": "config",
-    "unauthorized_client": "config",
-    "unsupported_grant_type": "config",
-    "invalid_scope": "config",
-    "invalid_request": "maybe_dead",  # some servers say it of a dead refresh token
-    "invalid_target": "config",  # RFC 8707 section 2
-    # RFC 6749 section 4.1.2.1, sent by token endpoints too
-    "server_error": "retry",
-    "temporarily_unavailable": "retry",
-    "slow_down": "retry",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +49,31 @@ class Ask:
 
     Attributes:
         url: Where to.
-        form: The body's fields, to be sent form-encoded.
+        form: The body's fields.
         headers: Further headers.
         method: The HTTP method.
+        as_json: The body is a JSON object, not a form.
     """
 
     url: str
     form: Mapping[str, str] = field(default_factory=dict, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     method: str = "POST"
+    as_json: bool = False
 
     def body(self) -> bytes:
-        """Return the form as application/x-www-form-urlencoded (RFC 6749 appendix B)."""
+        """Return the fields as application/x-www-form-urlencoded (RFC 6749 appendix B), or as JSON."""
+        if self.as_json:
+            return json.dumps(self.form).encode()
         return urlencode(self.form).encode()
 
     def all_headers(self) -> dict[str, str]:
         """Return every header to send."""
-        return {
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",
-            "Content-Type": "application/x-www-form-urlencoded",
-            **self.headers,
-        }
+        mime = "application/json" if self.as_json else "application/x-www-form-urlencoded"
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        if self.method != "GET":
+            headers["Content-Type"] = mime
+        return {**headers, **self.headers}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,9 @@ def read_tokens(
     answer: Answer,
     now: float,
     old: TokenSet | None = None,
-    classes: Mapping[str, ErrorClass] = ERROR_CLASSES,
+    shape: AnswerShape = RFC6749,
+    *,
+    spent: str | None = None,
 ) -> TokenSet | AuthError:
     """Return the tokens in an answer, or the error that it stands for.
 
@@ -104,47 +105,53 @@ def read_tokens(
         answer: What the token endpoint said.
         now: When the request was sent, seconds since the epoch.
         old: The token set before; what the answer leaves out is kept (RFC 6749 section 6).
-        classes: What the provider's error codes mean.
+        shape: How the provider answers.
+        spent: The refresh token that was sent: an answer without a new one leaves it in use.
     """
-    fields = read_fields(answer)
-    error = read_error(answer, fields, now, classes)
+    fields = read_fields(answer, shape.strip_prefix)
+    error = read_error(answer, fields, now, shape)
     if error:
         return error
-    fields = fields or {}  # never empty here: read_error has seen an access token
+    node = shape.node(fields or {})  # never empty here: read_error has seen an access token
+    if shape.rotation == "prolonged" and old:
+        return replace(old, issued_at=now, expires_at=shape.expiry(node, now))
+    expires_at = shape.expiry(node, now)
+    kept = spent or (old.refresh_token if old else None)
     try:
         return TokenSet(
-            fields["access_token"],  # type: ignore[arg-type]  # TokenSet checks it
-            token_type=_text(fields.get("token_type")) or "Bearer",
-            expires_at=_instant(fields.get("expires_in"), now),
-            refresh_token=_text(fields.get("refresh_token"))
-            or (old.refresh_token if old else None),
-            refresh_expires_at=_deadline(fields, now, old),
-            scope=_scope(fields.get("scope")) or (old.scope if old else None),
+            shape.value(node, "access_token"),  # type: ignore[arg-type]  # TokenSet checks it
+            token_type=text(shape.value(node, "token_type")) or "Bearer",
+            expires_at=expires_at,
+            refresh_token=text(shape.value(node, "refresh_token"))
+            or (None if shape.rotation == "required" else kept),
+            refresh_expires_at=shape.deadline(node, now, old, expires_at),
+            scope=_scope(shape.value(node, "scope")) or (old.scope if old else None),
             issued_at=now,
-            extra={name: fields[name] for name in fields.keys() - _KNOWN},
+            extra=shape.others(node, old),
         )
     except ConfigurationError as problem:
-        text = problem.message
+        message = problem.message
     return UnreadableAnswerError(
-        f"The token endpoint's answer is unusable. {text}", status=answer.status
+        f"The token endpoint's answer is unusable. {message}", status=answer.status
     )
 
 
-def read_fields(answer: Answer) -> dict[str, object] | None:
+def read_fields(answer: Answer, prefix: str = "") -> dict[str, object] | None:
     """Return the answer's fields, from JSON or a form whatever its type says; None when unreadable."""
     body = _decoded(answer)
     if body is None:
         return None
     try:
-        text = body.decode("utf-8-sig")
+        said = body.decode("utf-8-sig")
     except UnicodeDecodeError:
-        text = body.decode("latin-1")
+        said = body.decode("latin-1")
+    said = said.removeprefix(prefix)
     try:
-        fields = json.loads(text)
+        fields = json.loads(said)
     except (ValueError, RecursionError):
         fields = None
-    if fields is None and "<" not in text and "=" in text:
-        fields = dict(parse_qsl(text.strip()))
+    if fields is None and "<" not in said and "=" in said:
+        fields = dict(parse_qsl(said.strip()))
     return fields if isinstance(fields, dict) else None
 
 
@@ -152,16 +159,17 @@ def read_error(
     answer: Answer,
     fields: Mapping[str, object] | None,
     now: float,
-    classes: Mapping[str, ErrorClass] = ERROR_CLASSES,
+    shape: AnswerShape = RFC6749,
 ) -> AuthError | None:
     """Return the error that an answer stands for, or None when it brings an access token."""
-    status = answer.status
-    code, description, uri = _error_fields(fields or {})
-    if fields is not None and not code and 200 <= status < 300 and fields.get("access_token"):
+    status, node = answer.status, shape.node(fields or {})
+    code, description, uri = map(_clean, shape.refusal(node))
+    brought = shape.rotation == "prolonged" or shape.value(node, "access_token")
+    if fields is not None and not code and 200 <= status < 300 and brought:
         return None
     said = ": ".join(part for part in (code, description) if part) or "no error code"
     sick = status in {408, 425, 429} or status >= 500
-    kind = classes.get(code or "") or ("retry" if sick else "unknown" if code else "unreadable")
+    kind = shape.kind(code) or ("retry" if sick else "unknown" if code else "unreadable")
     mime = answer.headers.get("content-type") or "no content type"
     what = f"HTTP {status}, {mime}, {len(answer.body)} bytes"
     error_class, message = _MEANING[kind]
@@ -219,6 +227,14 @@ _MEANING: Final[Mapping[str, tuple[type[AuthError], str]]] = {
         ReauthorizationRequired,
         "The provider refused the request ({said}): log in again, or check the client's settings.",
     ),
+    "code_dead": (
+        ReauthorizationRequired,
+        "The provider refused the code ({said}): it works once and soon ends, so log in again.",
+    ),
+    "app_not_allowed": (
+        ReauthorizationRequired,
+        "The provider does not let this client refresh ({said}): apply for that right, or log in again.",
+    ),
     "config": (
         ConfigurationError,
         "The provider refused the client ({said}): check client id, secret, client_auth and scope.",
@@ -226,6 +242,10 @@ _MEANING: Final[Mapping[str, tuple[type[AuthError], str]]] = {
     "retry": (
         ProviderError,
         "The provider failed with HTTP {status} ({said}): it is asked again later.",
+    ),
+    "rate_limited": (
+        ProviderError,
+        "The provider was asked too often, HTTP {status} ({said}): it is asked again later.",
     ),
     "unknown": (
         ProviderError,
@@ -238,15 +258,6 @@ _MEANING: Final[Mapping[str, tuple[type[AuthError], str]]] = {
 }
 
 _PARAMETER: Final = re.compile(r'([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
-_KNOWN: Final = {
-    "access_token",
-    "token_type",
-    "expires_in",
-    "refresh_token",
-    "scope",
-    "refresh_expires_in",
-    "refresh_token_expires_in",
-}
 
 
 def _decoded(answer: Answer) -> bytes | None:
@@ -264,42 +275,9 @@ def _decoded(answer: Answer) -> bytes | None:
     return body if len(body) <= LARGEST_ANSWER else None
 
 
-def _error_fields(fields: Mapping[str, object]) -> tuple[str | None, str | None, str | None]:
-    error = fields.get("error")
-    description = _text(fields.get("error_description"))
-    if isinstance(error, dict):  # {"error": {"code": ..., "message": ...}}
-        description = description or _text(error.get("message"))
-        error = error.get("code") or error.get("type") or error.get("status") or "unnamed"
-    return _clean(_text(error)), _clean(description), _clean(_text(fields.get("error_uri")))
-
-
-def _clean(text: str | None) -> str | None:
-    return text and "".join(letter if letter.isprintable() else " " for letter in text)[:200]
-
-
-def _text(value: object) -> str | None:
-    if isinstance(value, bool) or value is None:
-        return None
-    return (
-        value if isinstance(value, str) else str(value) if isinstance(value, int | float) else None
-    )
+def _clean(said: str | None) -> str | None:
+    return said and "".join(letter if letter.isprintable() else " " for letter in said)[:200]
 
 
 def _scope(value: object) -> str | None:
-    return " ".join(map(str, value)) if isinstance(value, list) else _text(value)
-
-
-def _instant(seconds: object, now: float) -> float | None:
-    """Return the end of a lifetime; None when it is missing, not positive, or for ever."""
-    try:
-        life = float(_text(seconds) or "nan")
-    except ValueError:
-        return None
-    return now + life if 0 < life < FOREVER else None
-
-
-def _deadline(fields: Mapping[str, object], now: float, old: TokenSet | None) -> float | None:
-    life = fields.get("refresh_token_expires_in", fields.get("refresh_expires_in"))
-    if life is None and old and not fields.get("refresh_token"):
-        return old.refresh_expires_at  # the same refresh token keeps its deadline
-    return _instant(life, now)
+    return " ".join(map(str, value)) if isinstance(value, list) else text(value)

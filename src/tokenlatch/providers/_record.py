@@ -1,0 +1,244 @@
+"""The record of one provider."""
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
+from typing import Literal, Self, TypeAlias, get_args
+
+from tokenlatch._gateway import Gateway
+from tokenlatch._origins import require_confidential
+from tokenlatch._shape import AnswerShape, Rotation
+from tokenlatch.errors import ConfigurationError
+
+ClientAuth: TypeAlias = Literal[
+    "basic", "body", "none", "secret_as_user", "signed", "private_key_jwt", "client_secret_jwt"
+]
+"""How a client proves itself: by a ``basic`` header, by ``body`` fields (RFC 6749 section 2.3.1), not at all
+(``none``: a public client, or one known by its TLS certificate, RFC 8705), with the secret as the user name of a
+Basic header (``secret_as_user``: Stripe), by a signature over the whole form (``signed``: SOP), or by a signed
+assertion (``private_key_jwt``, ``client_secret_jwt``: RFC 7523)."""
+
+Place: TypeAlias = Literal["header", "query", "form", "signed"]
+Pkce: TypeAlias = Literal["always", "offered", "never"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """Where an API request carries the access token (RFC 6750 section 2, and what others invented).
+
+    Attributes:
+        place: A ``header``, a ``query`` parameter, a ``form`` field, or a form field that is ``signed``
+            with all others (SOP).
+        name: Name of the header, parameter or field.
+        prefix: What stands before the token, such as ``"Bearer "``.
+        companions: Further parameters in the same place: their name -> name in ``TokenSet.extra``
+            (WeChat: ``{"openid": "openid"}``).
+    """
+
+    place: Place = "header"
+    name: str = "Authorization"
+    prefix: str = ""
+    companions: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+BEARER = Attach(prefix="Bearer ")
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """How an API says that the access token is bad. Any of these is enough.
+
+    Attributes:
+        statuses: HTTP statuses (RFC 6750 section 3.1).
+        header: A header and its values that say so, whatever the status (Huawei: ``NSP_STATUS``).
+        body: A path in a JSON answer and its values that say so, whatever the status (SOP:
+            ``sub_code``). Only JSON of up to 1 MiB that is not being streamed is looked at.
+    """
+
+    statuses: tuple[int, ...] = (401,)
+    header: tuple[str, tuple[str, ...]] | None = None
+    body: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+
+
+BY_STATUS = Rejection()
+
+
+@dataclass(frozen=True, slots=True)
+class Authorize:
+    """The page where a person logs in and consents (RFC 6749 section 4.1.1).
+
+    Attributes:
+        url: The authorization endpoint.
+        names: RFC 6749's parameter names -> the provider's; None: not to be sent.
+        extra: Further parameters (Huawei: ``access_type=offline``).
+        fragment: What the URL must end in, after ``#`` (WeChat: ``wechat_redirect``).
+        code_param: The redirect's parameter with the code (DingTalk: ``authCode``).
+        state: Whether the provider gives ``state`` back. If not, it travels inside ``redirect_uri`` (SOP).
+        pkce: RFC 7636 with S256: ``always``, when ``offered`` only if asked for, or ``never``.
+    """
+
+    url: str
+    _: KW_ONLY
+    names: Mapping[str, str | None] = field(default_factory=dict, hash=False)
+    extra: Mapping[str, str] = field(default_factory=dict, hash=False)
+    fragment: str = ""
+    code_param: str = "code"
+    state: bool = True
+    pkce: Pkce = "always"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Provider(AnswerShape):
+    """One authorization server, with the defaults of RFC 6749.
+
+    URLs may have blanks such as ``{tenant}``, to be filled in by ``at``; ``{client_id}`` and
+    ``{refresh_token}`` are filled in at each request. What its answers look like is described in
+    ``AnswerShape``, from which it inherits.
+
+    Example:
+        >>> Provider("https://idp.example/token", client_auth="body")
+        Provider('https://idp.example/token')
+
+    Attributes:
+        token_url: The token endpoint (RFC 6749 section 3.2): https, or http on loopback.
+        refresh_url: Where to refresh, if elsewhere.
+        revoke_url: The revocation endpoint (RFC 7009), or None.
+        introspect_url: The introspection endpoint (RFC 7662), or None.
+        device_url: The device authorization endpoint (RFC 8628), or None.
+        issuer: The issuer's identifier (RFC 8414, RFC 9207), or None.
+        iss_required: Redirects name the issuer (RFC 9207 section 3): one that does not is refused.
+        authorize: The page where a person logs in, or None.
+        method: HTTP method of token requests.
+        encoding: How token requests are written: ``form``, ``json`` or ``query``.
+        client_auth: How the client proves itself by default.
+        secret_on_refresh: Whether a refresh carries the client secret (WeChat, Clover: not).
+        revoke_with_client: Whether a revocation carries the client's id and proof (Huawei: not).
+        param_names: RFC 6749's parameter names -> the provider's; None: not to be sent.
+        grant_values: RFC 6749's grant types -> the provider's words; None: no grant type is sent.
+        extra_params: Further parameters of every token request.
+        extra_headers: Further headers of every token request.
+        exchange_source: Which token buys the next one (Facebook: the ``access_token``).
+        gateway: The signed gateway that all requests go through (SOP), or None.
+        refresh_retry_grace: Seconds after a refresh in which the spent refresh token is answered
+            once more; 0: never; ``inf``: refresh tokens are not single-use.
+        old_access_lifetime: Seconds that the old access token lives on after a refresh; None: to its
+            own end. For people: nothing is decided by it.
+        refresh_ahead: Seconds before expiry from which on a refresh is advised; None: the policy's own.
+        scope_join: What stands between two scopes in requests.
+        attach: Where API requests carry the token.
+        rejected_when: How APIs say that the token is bad.
+        notes: What people should know: limits of rate, rights to apply for, sources.
+
+    Raises:
+        ConfigurationError: A field cannot be meant.
+    """
+
+    token_url: str
+    _: KW_ONLY
+    refresh_url: str | None = None
+    revoke_url: str | None = None
+    introspect_url: str | None = None
+    device_url: str | None = None
+    issuer: str | None = None
+    iss_required: bool = False
+    authorize: Authorize | None = None
+    method: Literal["POST", "GET"] = "POST"
+    encoding: Literal["form", "json", "query"] = "form"
+    client_auth: ClientAuth = "basic"
+    secret_on_refresh: bool = True
+    revoke_with_client: bool = True
+    param_names: Mapping[str, str | None] = field(default_factory=dict, hash=False)
+    grant_values: Mapping[str, str | None] = field(default_factory=dict, hash=False)
+    extra_params: Mapping[str, str] = field(default_factory=dict, hash=False)
+    extra_headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    exchange_source: Literal["refresh_token", "access_token"] = "refresh_token"
+    gateway: Gateway | None = None
+    refresh_retry_grace: float = 0.0
+    old_access_lifetime: float | None = None
+    refresh_ahead: float | None = None
+    scope_join: str = " "
+    attach: Attach = BEARER
+    rejected_when: Rejection = BY_STATUS
+    notes: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        for name in ("token_url", "refresh_url", "revoke_url", "introspect_url", "device_url"):
+            url = getattr(self, name)
+            if url is not None and "{" not in url:
+                require_confidential(url, name.replace("_url", " URL"))
+        if self.authorize and not self.authorize.url.startswith(("https://", "http://")):
+            self._refuse("authorize", f"{self.authorize.url!r} is no absolute http(s) URL")
+        for name, choice in _CHOICES.items():
+            if getattr(self, name) not in choice:
+                self._refuse(name, f"use one of {', '.join(choice)}, not {getattr(self, name)!r}")
+        for name in ("expires_kind", "refresh_expires_kind"):
+            kind = getattr(self, name)
+            if kind is not None and kind not in _KINDS and "%" not in kind:
+                self._refuse(name, f"use one of {', '.join(_KINDS)}, or a strptime pattern")
+        self._check_pairs()
+
+    def _check_pairs(self) -> None:
+        """Refuse fields that contradict each other."""
+        for name in _NOT_NEGATIVE:
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                self._refuse(name, f"give seconds from 0 up, not {value!r}")
+        ends = (self.refresh_lifetime, self.refresh_outlives_access)
+        inherited = True if self.refresh_deadline_inherited else None
+        if sum(each is not None for each in (*ends, inherited)) > 1:
+            self._refuse(
+                "refresh_lifetime", "a refresh token has one deadline: name one of the rules"
+            )
+        if self.rotation == "prolonged" and self.default_lifetime is None:
+            self._refuse("default_lifetime", "tokens that are prolonged need one")
+        if (self.client_auth == "signed") != (self.gateway is not None):
+            self._refuse("gateway", "it and client_auth='signed' need each other")
+        if self.attach.place == "signed" and self.gateway is None:
+            self._refuse("attach", "a signed field needs a gateway")
+        if self.method == "GET" and self.encoding != "query":
+            self._refuse("encoding", "a GET has no body: use 'query'")
+
+    def _refuse(self, name: str, why: str) -> None:
+        raise ConfigurationError(f"Provider({name}=...): {why}.")
+
+    def __repr__(self) -> str:
+        return f"Provider({self.token_url!r})"
+
+    def at(self, **blanks: str) -> Self:
+        """Return the provider with blanks such as ``{tenant}`` filled in.
+
+        Raises:
+            ConfigurationError: The result is no URL that a secret may travel to.
+        """
+
+        def filled(url: str | None) -> str | None:
+            for name, value in blanks.items():
+                url = url and url.replace(f"{{{name}}}", value)
+            return url
+
+        urls = {
+            each.name: filled(getattr(self, each.name))
+            for each in fields(self)
+            if each.name in _URLS
+        }
+        page = self.authorize and replace(self.authorize, url=filled(self.authorize.url) or "")
+        return replace(self, authorize=page, **urls)  # type: ignore[arg-type]  # only URLs are replaced
+
+
+_URLS = {"token_url", "refresh_url", "revoke_url", "introspect_url", "device_url", "issuer"}
+_KINDS = ("seconds", "ms", "epoch_s", "epoch_ms", "iso")
+_NOT_NEGATIVE = (
+    "refresh_retry_grace",
+    "old_access_lifetime",
+    "refresh_ahead",
+    "default_lifetime",
+    "refresh_lifetime",
+    "refresh_outlives_access",
+)
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "method": ("POST", "GET"),
+    "encoding": ("form", "json", "query"),
+    "client_auth": get_args(ClientAuth),
+    "exchange_source": ("refresh_token", "access_token"),
+    "rotation": get_args(Rotation),
+}
