@@ -48,7 +48,7 @@ class Counter:
         if not self._usable():
             return
         with suppress(OSError, StoreError):
-            descriptor = self._descriptor(create=True)
+            descriptor = self._descriptor()
             try:
                 count = int.from_bytes(os.pread(descriptor, SIZE, 0), "little")
                 os.pwrite(descriptor, ((count + 1) % (1 << 64)).to_bytes(SIZE, "little"), 0)
@@ -66,19 +66,17 @@ class Counter:
 
     def _open(self) -> None:
         with suppress(OSError, ValueError, StoreError):
-            descriptor = self._descriptor(create=False)
+            descriptor = os.open(self._path, os.O_RDONLY | _disk.SAFE)
             try:
-                if os.fstat(descriptor).st_size == SIZE:  # beyond the end, a mapping is a SIGBUS
+                status = os.fstat(descriptor)
+                # Reading beyond the end of a mapping is a SIGBUS, and others could cut their file.
+                if status.st_size == SIZE and status.st_uid == os.geteuid():
                     self._map = mmap.mmap(descriptor, SIZE, prot=mmap.PROT_READ)
             finally:
                 os.close(descriptor)
 
-    def _descriptor(self, *, create: bool) -> int:
+    def _descriptor(self) -> int:
         try:
             return os.open(self._path, os.O_RDWR | _disk.SAFE)
         except FileNotFoundError:
-            if not create:
-                raise
-            descriptor = _disk.create_private(self._path)
-            os.pwrite(descriptor, b"\0" * SIZE, 0)  # real bytes: no hole to fill on a full disk
-            return descriptor
+            return _disk.create_private(self._path)

@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from typing import Final, TypeAlias
 
+from tokenlatch._state import SecretBytes
 from tokenlatch.errors import StoreError
 
 LARGEST_FILE: Final = 4 << 20
@@ -18,11 +19,13 @@ PRIVATE_DIRECTORY: Final = 0o700
 SHARING_VIOLATION_FOR: Final = 1.0
 """Seconds for which Windows may refuse a replace because a reader has the file open."""
 
-# Not all systems have all of them: 0 changes nothing.
+# No links, no leak into a child, no hanging at a FIFO. Not all systems have all: 0 changes nothing.
 SAFE: Final = (
-    getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_BINARY", 0)
 )
-_NONBLOCK: Final = getattr(os, "O_NONBLOCK", 0)  # opening a FIFO must not hang
 
 Signature: TypeAlias = tuple[int, int, int, int]
 
@@ -52,7 +55,7 @@ def read_private(path: str, *, allow_open: bool = False) -> tuple[bytes, Signatu
         StoreError: It is no regular file, not ours, open to others, or unreadable.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | SAFE | _NONBLOCK)
+        descriptor = os.open(path, os.O_RDONLY | SAFE)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as problem:
@@ -60,9 +63,9 @@ def read_private(path: str, *, allow_open: bool = False) -> tuple[bytes, Signatu
     try:
         status = os.fstat(descriptor)
         _check_file(path, status, allow_open=allow_open)
-        content = b""
-        while chunk := os.read(descriptor, LARGEST_FILE):
-            content += chunk
+        content = SecretBytes()
+        while chunk := SecretBytes(os.read(descriptor, LARGEST_FILE)):
+            content = SecretBytes(content + chunk)
             if len(content) > LARGEST_FILE:
                 raise StoreError(
                     f"{path} is larger than any token file: point the store elsewhere."
@@ -72,6 +75,21 @@ def read_private(path: str, *, allow_open: bool = False) -> tuple[bytes, Signatu
         raise failure(path, "read", problem) from problem
     finally:
         os.close(descriptor)
+
+
+def check_private(path: str, *, allow_open: bool = False) -> None:
+    """Check a file, if there is one, without reading it.
+
+    Raises:
+        StoreError: As ``read_private``.
+    """
+    try:
+        status = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as problem:
+        raise failure(path, "open", problem) from problem
+    _check_file(path, status, allow_open=allow_open)
 
 
 def signature(status: os.stat_result) -> Signature:
@@ -129,6 +147,47 @@ def create_private(path: str) -> int:
         raise failure(path, "create", problem) from problem
 
 
+def mode_like(path: str) -> int:
+    """Return the mode of a file that others may use too; a private one while it is not there."""
+    try:
+        return stat.S_IMODE(os.stat(path).st_mode) & 0o666 | PRIVATE_FILE
+    except OSError:
+        return PRIVATE_FILE
+
+
+def give_like(path: str, target: str) -> None:
+    """Give a file of ours the owner and group of ``target``, as far as this user may."""
+    with suppress(OSError):
+        status = os.stat(target)
+        os.chown(path, _owner(status), status.st_gid, follow_symlinks=False)
+
+
+def succeed(descriptor: int, target: str) -> None:
+    """Give a new file the mode, group and owner of the ``target`` that it is to replace.
+
+    Raises:
+        StoreError: They cannot be kept, and the owner would be locked out.
+    """
+    try:
+        status = os.stat(target)
+        os.fchmod(descriptor, mode_like(target))
+        os.fchown(descriptor, _owner(status), status.st_gid)
+    except FileNotFoundError:
+        return
+    except OSError as problem:
+        raise failure(target, "keep the owner of", problem) from problem
+    if os.geteuid() not in {status.st_uid, 0} and status.st_mode & 0o060 != 0o060:
+        message = (
+            f"{target} belongs to user {status.st_uid}, who would be locked out of the next one: "
+            "run as its owner, or let its group read and write it."
+        )
+        raise StoreError(message)
+
+
+def _owner(status: os.stat_result) -> int:
+    return status.st_uid if os.geteuid() == 0 else -1  # -1: leave it
+
+
 def allocate(descriptor: int, path: str, size: int) -> None:
     """Claim ``size`` bytes on the disk, so that a later write of as many cannot meet a full one.
 
@@ -163,17 +222,17 @@ def write_all(descriptor: int, content: bytes) -> None:
 
 
 def replace(source: str, target: str) -> None:
-    """Move a synced file over another at once, and make the move durable."""
+    """Move a synced file over another at once; durable after ``sync_directory``."""
     deadline = time.monotonic() + SHARING_VIOLATION_FOR
     while True:
         try:
             os.replace(source, target)
-            break
         except PermissionError:
             if os.name != "nt" or time.monotonic() > deadline:
                 raise
             time.sleep(0.02)
-    sync_directory(os.path.dirname(target))
+        else:
+            return
 
 
 def sync_directory(path: str) -> None:
@@ -198,7 +257,8 @@ def sync(path: str) -> None:
 
 def _check_file(path: str, status: os.stat_result, *, allow_open: bool) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise StoreError(f"{path} is no regular file: point the store elsewhere.")
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "a device")
+        raise StoreError(f"{path} is {kind}, no regular file: point the store elsewhere.")
     if os.name == "nt" or allow_open:
         return
     if status.st_uid != os.geteuid():
@@ -210,3 +270,11 @@ def _check_file(path: str, status: os.stat_result, *, allow_open: bool) -> None:
     if status.st_mode & 0o077:
         mode = stat.S_IMODE(status.st_mode)
         raise StoreError(f"{path} is open to others (mode {mode:04o}): run chmod 600 on it.")
+
+
+_KINDS: Final = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFLNK: "a symbolic link made after the store",
+    stat.S_IFSOCK: "a socket",
+}

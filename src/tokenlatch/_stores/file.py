@@ -13,24 +13,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, Protocol
 
 from tokenlatch._env import runtime_directory
-from tokenlatch._state import State, from_json, is_whole, to_json
+from tokenlatch._state import SecretBytes, State, from_json, to_json
 from tokenlatch._stores import _disk
 from tokenlatch._stores._counter import Counter
 from tokenlatch._stores._filesystem import network_kind
-from tokenlatch.errors import ConfigurationError, LockTimeout, StoreConflict, StoreError
+from tokenlatch._stores._transaction import FileTransaction
+from tokenlatch.errors import ConfigurationError, LockTimeout, StoreError
 
 if TYPE_CHECKING:
     from filelock import FileLock
 
-ROOM: Final = 8192
-"""Bytes reserved for an answer; twice the current state if that is more."""
-
 FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.050
 """Seconds between two tries for the lock."""
 
+RETRIES: Final = 5
+"""Reads, 20 ms apart, before a file counts as damaged: a foreign writer may be at it, not atomically."""
+
 
 class Encryption(Protocol):
-    """Seals the file's content; ``open`` raises StoreError when the key or a byte is wrong."""
+    """Seals the file's content.
+
+    ``open`` raises StoreError when the key or a byte is wrong; its message continues after the
+    file's name.
+    """
 
     def seal(self, plain: bytes) -> bytes: ...
     def open(self, sealed: bytes) -> bytes: ...
@@ -106,14 +111,12 @@ class FileStore:
         Raises:
             StoreError: The file is damaged, foreign, open to others or unreadable.
         """
-        try:
-            return self._read()
-        except ValueError:
-            time.sleep(0.020)  # a foreign writer that does not replace atomically may be at it
-        try:
-            return self._read()
-        except ValueError as problem:
-            raise self._damaged(problem) from None
+        self._counter.look()
+        state, seen = self.peek()
+        if isinstance(state, StoreError):
+            raise state
+        self._seen = seen
+        return state
 
     def changed(self) -> bool:
         """Tell whether the file may differ from what ``load`` read last: a counter, then one stat."""
@@ -133,7 +136,7 @@ class FileStore:
         self._seen = None
 
     @contextmanager
-    def transaction(self, timeout: float) -> Iterator["FileTransaction"]:
+    def transaction(self, timeout: float) -> Iterator[FileTransaction]:
         """Hold the lock.
 
         Raises:
@@ -149,13 +152,11 @@ class FileStore:
                 "not hold: use a local directory, or allow_network=True if only one machine uses it."
             )
             raise StoreError(message)
+        _disk.check_private(self.path, allow_open=self.allow_open)  # no lock beside a foreign file
         lock = self._lock(timeout)
         try:
-            transaction = FileTransaction(self)
-            try:
+            with FileTransaction(self) as transaction:
                 yield transaction
-            finally:
-                transaction.close()
         finally:
             lock.release()
 
@@ -164,7 +165,8 @@ class FileStore:
 
         path = self.path + ".lock"
         # A lock object made before a fork is dead in the child: a fresh one each time.
-        lock = FileLock(path, mode=_disk.PRIVATE_FILE, fallback_to_soft=False, thread_local=False)
+        mode = _disk.mode_like(self.path) if self.allow_open else _disk.PRIVATE_FILE
+        lock = FileLock(path, mode=mode, fallback_to_soft=False, thread_local=False)
         begin, pause = time.monotonic(), FIRST_PAUSE
         while True:
             try:
@@ -177,6 +179,8 @@ class FileStore:
                 cause = problem if isinstance(problem, OSError) else OSError(str(problem))
                 raise _disk.failure(path, "lock", cause) from problem
             else:
+                if self.allow_open:
+                    _disk.give_like(path, self.path)
                 return lock
             time.sleep(min(pause, timeout - waited))
             pause = min(pause * 1.5, LONGEST_PAUSE)
@@ -184,9 +188,9 @@ class FileStore:
 
     def _taken(self, path: str, waited: float) -> LockTimeout:
         holder = None
-        with suppress(StoreError, ValueError):
-            state, _ = self._peek()
-            if state and state.intent:
+        with suppress(StoreError):
+            state, _ = self.peek()
+            if isinstance(state, State) and state.intent:
                 holder = (
                     f"{state.intent.holder}, {max(0.0, time.time() - state.intent.at):.1f} s ago"
                 )
@@ -198,177 +202,82 @@ class FileStore:
         error.waited, error.holder = waited, holder
         return error
 
-    def _read(self) -> State | None:
-        self._counter.look()
-        state, self._seen = self._peek()
-        return state
+    def peek(self) -> tuple[State | StoreError | None, _disk.Signature | None]:
+        """Read without saying so to ``changed``; damage is returned, so that it may be kept aside.
 
-    def _peek(self) -> tuple[State | None, _disk.Signature | None]:
-        """Read without saying so to ``changed``: who peeks need not take the state over."""
-        found = _disk.read_private(self.path, allow_open=self.allow_open)
-        return (self._decode(found[0]), found[1]) if found else (None, None)
+        Raises:
+            StoreError: The file is foreign, open to others or unreadable: not ours to touch.
+        """
+        problem = ""
+        for attempt in range(RETRIES):
+            time.sleep(0.020 if attempt else 0)
+            found = _disk.read_private(self.path, allow_open=self.allow_open)
+            if found is None:
+                return None, None
+            plain = self.unseal(found[0])
+            try:
+                return self._state(plain), found[1]
+            except ValueError as damage:
+                problem = str(damage)
+        message = (
+            f"The token file {self.path} {problem}. It is left as it is: "
+            "look into it, then remove it and log in again."
+        )
+        return StoreError(message), None
 
-    def _decode(self, content: bytes) -> State:
-        plain = self.encryption.open(content) if self.encryption else content
+    def seal(self, plain: bytes) -> SecretBytes:
+        """Return the file's content for a state in JSON.
+
+        Raises:
+            StoreError: There is no key.
+        """
+        return SecretBytes(self.encryption.seal(plain) if self.encryption else plain)
+
+    def unseal(self, content: bytes) -> SecretBytes:
+        """Return the state in JSON that is in a file's content.
+
+        Raises:
+            StoreError: The key or a byte is wrong.
+        """
+        if self.encryption is None:
+            return SecretBytes(content)
+        try:
+            return SecretBytes(self.encryption.open(content))
+        except StoreError as problem:
+            reason = problem.message
+        raise StoreError(f"{self.path} {reason}.")
+
+    def _state(self, plain: bytes) -> State:
         try:
             return from_json(plain)
         except StoreError as problem:
-            raise StoreError(f"{self.path} {problem}.") from None
+            reason = problem.message
+        raise StoreError(f"{self.path} {reason}.")
 
-    def _encode(self, state: State) -> bytes:
-        plain = to_json(state)
-        return self.encryption.seal(plain) if self.encryption else plain
+    def reseal(self, encryption: Encryption | None, *, timeout: float = 60.0) -> None:
+        """Rewrite the file under its lock with another encryption, or plain with None.
 
-    def _damaged(self, problem: ValueError) -> StoreError:
-        message = (
-            f"The token file {self.path} {problem}. It is left as it is: "
-            "restore it, or remove it and log in again."
-        )
-        return StoreError(message)
+        This store uses it from now on; all others that share the file must be given the same one.
 
-    def _spill_path(self) -> str | None:
+        Args:
+            encryption: What seals the file from now on.
+            timeout: Seconds to wait for the lock.
+
+        Raises:
+            LockTimeout: Another holder has the lock.
+            StoreError: The file cannot be read as it is, or not be written.
+        """
+        with self.transaction(timeout) as transaction:
+            state = transaction.state
+            if state is not None:
+                plain = to_json(state)
+                content = encryption.seal(plain) if encryption else plain
+                transaction.write(SecretBytes(content), state)
+            self.encryption = encryption
+
+    @property
+    def spill_path(self) -> str | None:
+        """Where a state goes that the file does not take; None: there is no such place."""
         directory = runtime_directory()
         name = hashlib.sha256(self.path.encode()).hexdigest()[:16]
         return os.path.join(directory, f"tokenlatch-{name}.json") if directory else None
-
-
-class FileTransaction:
-    """The file under the lock: see ``tokenlatch._stores.Transaction``."""
-
-    def __init__(self, store: FileStore) -> None:
-        self._store = store
-        self._next = store.path + ".next"
-        self._descriptor: int | None = None
-        self._damage: StoreError | None = None
-        self._state: State | None = None
-        try:
-            self._state, _ = store._peek()
-        except ValueError as problem:
-            self._damage = store._damaged(problem)
-        self._roll_forward()
-
-    @property
-    def state(self) -> State | None:
-        """What the file holds.
-
-        Raises:
-            StoreError: The file is damaged; a commit would keep it aside.
-        """
-        if self._damage:
-            raise self._damage.copy()
-        return self._state
-
-    def reserve(self) -> None:
-        """Claim the disk space of the next commit.
-
-        Raises:
-            StoreError: There is none.
-        """
-        size = len(self._store._encode(self._state)) if self._state else 0
-        self._descriptor = self._descriptor or _disk.create_private(self._next)
-        _disk.allocate(self._descriptor, self._next, max(ROOM, 2 * size))
-
-    def commit(self, state: State) -> None:
-        """Write, sync, replace, sync the directory.
-
-        Raises:
-            StoreConflict: The file is no longer the one that this transaction read.
-            StoreError: It cannot be written; the file is as it was.
-        """
-        self._keep_damaged_aside()
-        self._compare()
-        content = self._store._encode(state)
-        self._descriptor = self._descriptor or _disk.create_private(self._next)
-        try:
-            _disk.write_all(self._descriptor, content)
-            os.fsync(self._descriptor)
-            if os.name == "nt":  # an open file cannot be moved there
-                self._close_next()
-            _disk.replace(self._next, self._store.path)
-        except OSError as problem:
-            raise _disk.failure(self._store.path, "save the tokens to", problem) from problem
-        self._close_next()
-        self._accept(state)
-
-    def spill(self, state: State) -> str | None:
-        """Save a state that the file does not take to the runtime directory; return where, or None."""
-        path = self._store._spill_path()
-        if path is None:
-            return None
-        try:
-            descriptor = _disk.create_private(path)
-            try:
-                _disk.write_all(descriptor, self._store._encode(state))
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        except (OSError, StoreError):
-            return None
-        return path
-
-    def close(self) -> None:
-        """Leave no litter."""
-        if self._descriptor is not None:
-            self._close_next()
-            with suppress(OSError):
-                os.unlink(self._next)
-
-    def _roll_forward(self) -> None:
-        """Finish what a dead holder had written whole but not moved, or had to put elsewhere."""
-        for path in (self._next, self._store._spill_path()):
-            if path is None or not os.path.lexists(path):
-                continue
-            successor = self._successor(path)
-            if successor and path == self._next:
-                _disk.sync(path)
-                _disk.replace(path, self._store.path)  # never rewritten: it is the only copy
-                self._accept(successor)
-            elif successor:
-                self.commit(successor)
-            with suppress(OSError):
-                os.unlink(path)
-
-    def _accept(self, state: State) -> None:
-        fresh = self._state is None or state.generation != self._state.generation
-        self._state = state
-        if fresh:
-            self._store._counter.count()
-
-    def _successor(self, path: str) -> State | None:
-        try:
-            found = _disk.read_private(path)
-            if found is None or self._damage:
-                return None
-            encryption = self._store.encryption
-            plain = encryption.open(found[0]) if encryption else found[0]
-            successor = from_json(plain) if is_whole(plain) else None
-        except (StoreError, ValueError):
-            return None
-        if successor is None or self._state is None:
-            return None
-        mine = successor.identity == self._state.identity
-        return successor if mine and successor.generation == self._state.generation + 1 else None
-
-    def _compare(self) -> None:
-        try:
-            there, _ = self._store._peek()
-        except ValueError:
-            there = None
-        if there != self._state:
-            message = f"{self._store.path} changed although it was locked: the newer state stands."
-            raise StoreConflict(message)
-
-    def _keep_damaged_aside(self) -> None:
-        if self._damage is None:
-            return
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        try:
-            os.replace(self._store.path, f"{self._store.path}.damaged-{stamp}")
-        except OSError as problem:
-            raise _disk.failure(self._store.path, "keep aside", problem) from problem
-        self._damage = None
-
-    def _close_next(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
