@@ -55,6 +55,7 @@ class Dance:
     def __init__(self, view: View, sender: Sender | None) -> None:
         self._view = view
         self.sender = sender
+        self._intent: Intent | None = None
 
     def __call__(self, flight: Flight) -> TokenSet | None:
         """Refresh, or adopt another worker's refresh; None: look again.
@@ -74,9 +75,7 @@ class Dance:
             if isinstance(verdict, Fail):
                 raise verdict.error
             self._respect(state.intent)
-            intent = self._intent(state)
-            transaction.commit(state.having(intent=intent))
-            self._reserve(transaction, state)
+            intent = self._intend(state, transaction)
             try:
                 tokens = self._exchange(state)
             except AuthError as error:
@@ -87,9 +86,9 @@ class Dance:
                     transaction.commit(state.having(intent=replace(intent, doubtful=True)))
                 raise
             fresh = state.succeeded_by(tokens, unproven=bool(flight.rejected and not flight.forced))
-            self._save(fresh, transaction, flight)
-        took = time.monotonic() - begin
-        events.tell(view.listener, events.Refreshed(fresh.identity, fresh.generation, took))
+            if self._save(fresh, transaction, flight):
+                took = time.monotonic() - begin
+                events.tell(view.listener, events.Refreshed(fresh.identity, fresh.generation, took))
         return view.state.tokens
 
     def read(self, transaction: Transaction, *, heal: bool = False) -> State:
@@ -135,28 +134,36 @@ class Dance:
     def _respect(self, intent: Intent | None) -> None:
         """Leave an unfinished refresh to its worker while that lives; else note the interruption."""
         view = self._view
-        if intent is None or view.grant.repeatable:
-            return
+        if intent is None or view.grant.repeatable or intent == self._intent:
+            return  # no intent, or one of ours that we could not take back: we hold no newer token
         age = view.clock() - intent.at
         if not intent.doubtful and 0 <= age < UNSAVED_FOR and is_alive(intent.holder):
-            message = f"The {intent.holder} has a newer token that it cannot save: mend its disk, or end it."
+            message = (
+                f"The {intent.holder} began a refresh {age:.0f} s ago and holds a newer token that it "
+                "could not save: mend its disk, or end it."
+            )
             raise StoreError(message)
         events.tell(
             view.listener, events.InterruptionFound(view.grant.identity, intent.holder, intent.at)
         )
 
-    def _intent(self, state: State) -> Intent:
+    def _intend(self, state: State, transaction: Transaction) -> Intent:
+        """Leave word of what begins, and so prove that saving works, before anything is spent.
+
+        Raises:
+            StoreError: It does not work; nothing was sent.
+        """
         before, spends = state.intent, fingerprint(self._view.grant.spend(state.tokens))
         since = (before.since or before.at) if before and before.fingerprint == spends else None
-        return Intent(self._view.clock(), this_process(), spends, since=since)
-
-    def _reserve(self, transaction: Transaction, state: State) -> None:
+        self._intent = Intent(self._view.clock(), this_process(), spends, since=since)
         try:
+            transaction.commit(state.having(intent=self._intent))
             transaction.reserve()
         except StoreError:
             with suppress(StoreError):
-                transaction.commit(state)  # nothing was sent: take the intent back
+                transaction.commit(state)  # take it back
             raise
+        return self._intent
 
     def _exchange(self, state: State) -> TokenSet:
         """Spend the refresh token: the only place from which a token request goes out.
@@ -231,8 +238,11 @@ class Dance:
         events.tell(view.listener, events.RefreshFailed(state.identity, error, failure.retry_at))
         raise error
 
-    def _save(self, fresh: State, transaction: Transaction, flight: Flight) -> None:
-        """Save before anybody uses it; where that fails, serve it from memory and go on trying."""
+    def _save(self, fresh: State, transaction: Transaction, flight: Flight) -> bool:
+        """Save before anybody uses it; where that fails, serve it from memory and go on trying.
+
+        The intent stays in the store meanwhile: others must not spend what is spent.
+        """
         view = self._view
         for pause in (0.0, *RESAVES):
             time.sleep(pause)
@@ -241,18 +251,28 @@ class Dance:
             except StoreConflict:
                 view.unsaved = None
                 view.adopt(view.store.load())
-                return
-            except StoreError as error:
+                return False
+            except Exception as problem:  # noqa: BLE001 - a store of the user's own may raise anything
                 if not view.unsaved:
-                    view.unsaved = fresh
-                    view.take(fresh)
-                    events.tell(view.listener, events.SaveFailed(fresh.identity, error))
+                    self._keep(fresh, transaction, problem)
                     flight.land(fresh.tokens)
             else:
                 view.unsaved = None
                 view.take(fresh)
-                return
-        # The intent stays in the file: others must not spend what is spent.
-        spill = getattr(transaction, "spill", None)
-        if spill:
-            spill(fresh)
+                return True
+        return False
+
+    def _keep(self, fresh: State, transaction: Transaction, problem: Exception) -> None:
+        """Keep a token that the store does not take: in memory, and where its transaction spills."""
+        view = self._view
+        error = problem
+        if not isinstance(error, StoreError):
+            error = StoreError(f"{view.store!r} raised {type(problem).__name__}: mend it.")
+        spilled = getattr(transaction, "spill", _nowhere)(fresh)
+        view.unsaved = fresh
+        view.take(fresh)
+        events.tell(view.listener, events.SaveFailed(fresh.identity, error, spilled))
+
+
+def _nowhere(_: State) -> None:
+    return None

@@ -5,6 +5,7 @@ Law: the only place outside the command line that reads the environment.
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from tokenlatch.errors import ConfigurationError
 
@@ -33,8 +34,12 @@ class Env:
 
 
 def runtime_directory() -> str | None:
-    """Return this user's runtime directory (XDG base directory specification), or None."""
-    return os.environ.get("XDG_RUNTIME_DIR") or None
+    """Return this user's runtime directory (XDG base directory specification), or None.
+
+    A job of cron or systemd has no such variable, and must find what a shell left there.
+    """
+    usual = Path("/run/user", str(getattr(os, "geteuid", int)()))
+    return os.environ.get("XDG_RUNTIME_DIR") or (str(usual) if usual.is_dir() else None)
 
 
 def ca_bundle() -> str | None:

@@ -51,10 +51,14 @@ class InterruptionFound:
 
 @dataclass(frozen=True, slots=True)
 class SaveFailed:
-    """A new token could not be saved; it is served from memory while saving is tried again."""
+    """A new token could not be saved; it is served from memory while saving is tried again.
+
+    ``spilled`` is the file elsewhere that holds it meanwhile, or None: then it dies with the process.
+    """
 
     identity: Identity
     error: AuthError
+    spilled: str | None = None
 
 
 Event: TypeAlias = Refreshed | Adopted | RefreshFailed | InterruptionFound | SaveFailed
@@ -73,7 +77,8 @@ def log(event: Event) -> None:
         case InterruptionFound():
             logger.warning("A refresh by %s was interrupted.", event.holder)
         case SaveFailed():
-            logger.critical("A NEW TOKEN IS NOT SAVED, it lives in memory only: %s", event.error)
+            where = event.spilled or "memory only"
+            logger.critical("A NEW TOKEN IS NOT SAVED, it lives in %s: %s", where, event.error)
 
 
 def tell(listener: Listener, event: Event) -> None:

@@ -6,6 +6,7 @@ Law: imports no client; a spent body is never sent again, and a foreign host nev
 from typing import Any, ClassVar
 
 from tokenlatch._bearer import Bearer
+from tokenlatch._state import Secret
 from tokenlatch._wire import is_refusal
 from tokenlatch.errors import AuthError, as_also
 
@@ -55,7 +56,7 @@ class Hook(Bearer):
             return response
         # Not ours: a .netrc entry or a change of origin took our header off at a redirect.
         ours = sent in self._headers
-        rejected = sent.removeprefix("Bearer ") if ours else None
+        rejected = Secret(sent.removeprefix("Bearer ")) if ours else None
         replayable = _is_replayable(request)
         try:
             tokens = self._source.token(rejected)
