@@ -4,6 +4,7 @@ Law: this file names what is public and imports nothing that costs (no HTTP clie
 """
 
 from tokenlatch import errors
+from tokenlatch._authorize import AuthorizationCode, PendingLogin
 from tokenlatch._env import Env
 from tokenlatch._grants import ClientCredentials, Custom, RefreshToken
 from tokenlatch._origins import ANY_HTTPS
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ANY_HTTPS",
+    "AuthorizationCode",
     "ClientCredentials",
     "Custom",
     "Env",
@@ -28,6 +30,7 @@ __all__ = [
     "Httpx2Sender",
     "HttpxSender",
     "MemoryStore",
+    "PendingLogin",
     "Provider",
     "RedisStore",
     "RefreshPolicy",

@@ -11,7 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from tokenlatch import _errands
 from tokenlatch import _events as events
+from tokenlatch._authorize import AuthorizationCode, PendingLogin, Redirect
 from tokenlatch._dance import Dance
 from tokenlatch._flight import Flight
 from tokenlatch._grants import Grant
@@ -24,6 +26,7 @@ from tokenlatch._stores.memory import MemoryStore
 from tokenlatch._view import View
 from tokenlatch._wire import utc
 from tokenlatch.errors import AuthError, ConfigurationError, StoreError
+from tokenlatch.providers import Provider
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +75,8 @@ class TokenSource:
         clock: Callable[[], float] = time.time,
     ) -> None:
         store = store if store is not None else MemoryStore()
-        self._begin(
-            View(grant, store, policy or RefreshPolicy(), on_event or events.log, clock), sender
-        )
+        policy = _advised(policy or RefreshPolicy(), grant)
+        self._begin(View(grant, store, policy, on_event or events.log, clock), sender)
 
     def _begin(self, view: View, sender: Sender | None) -> None:
         self._view = view
@@ -153,6 +155,16 @@ class TokenSource:
                 return tokens
 
     @property
+    def grant(self) -> Grant:
+        """The grant; its provider says where requests carry the token."""
+        return self._view.grant
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The clock: returns seconds since the epoch."""
+        return self._view.clock
+
+    @property
     def unproven(self) -> bool:
         """Whether it matters to ``accepted`` that an API took the token."""
         return self._view.unproven
@@ -182,6 +194,25 @@ class TokenSource:
             state = self._dance.read(transaction, heal=True)
             transaction.commit(state.succeeded_by(tokens))
             view.adopt(transaction.state)
+
+    def redeem(self, redirect: Redirect, pending: PendingLogin) -> TokenSet:
+        """Exchange the code of a browser login for tokens, and put them in.
+
+        Args:
+            redirect: The URL that the browser came back to, as it came, or its decoded parameters.
+            pending: What ``AuthorizationCode.begin`` returned for this login.
+
+        Raises:
+            ReauthorizationRequired: The person said no, or the code is another login's, spent or late.
+            AuthError: As for ``token``.
+        """
+        self._refuse_reentry()
+        grant = self._view.grant
+        if not isinstance(grant, AuthorizationCode):
+            raise ConfigurationError(f"{grant!r} has no codes: use an AuthorizationCode.")
+        return _errands.log_in(
+            self._view, self._dance, lambda send, now: grant.redeem(redirect, pending, send, now)
+        )
 
     def status(self) -> Status:
         """Return what is known of the grant, without any secret.
@@ -329,3 +360,10 @@ class TokenSource:
                 "parent and child would spend the same refresh token. Use a FileStore."
             )
             raise ConfigurationError(message)
+
+
+def _advised(policy: RefreshPolicy, grant: Grant) -> RefreshPolicy:
+    """Return the policy with the provider's advice where the user gave none."""
+    provider = getattr(grant, "provider", None)
+    ahead = provider.refresh_ahead if isinstance(provider, Provider) else None
+    return policy if policy.ahead is not None or ahead is None else replace(policy, ahead=ahead)
