@@ -24,11 +24,13 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--life", type=int, default=3, help="seconds an access token lives")
     parser.add_argument("--ahead", type=float, help="RefreshPolicy(ahead=...), seconds")
+    parser.add_argument("--early", type=float, help="RefreshPolicy(early=...), seconds")
     options = parser.parse_args()
     kind = KINDS[options.server]
     if not kind.installed:
         parser.error(f"no {kind.name}: run tests/interop/install (it needs {kind.needs})")
-    policy = {} if options.ahead is None else {"ahead": options.ahead}
+    margins = {"ahead": options.ahead, "early": options.early}
+    policy = {name: seconds for name, seconds in margins.items() if seconds is not None}
     with (
         tempfile.TemporaryDirectory() as folder,
         running(kind, Path(folder), ACCESS_TOKEN_SECONDS=options.life) as server,
