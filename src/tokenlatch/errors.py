@@ -157,6 +157,8 @@ def as_also(error: AuthError, base: type[Exception]) -> AuthError:
         body = {"__reduce__": _reduce_also, "__doc__": kind.__doc__, "__module__": kind.__module__}
         both = _also[kind, base] = type(kind.__name__, (kind, base), body)
     twin = _restore(both, error.message, error._fields())
+    # OSError.__init__ calls nobody else's: a LockTimeout would have no request and no response.
+    base.__init__(twin, error.message)
     twin.__cause__ = error.__cause__
     twin.__suppress_context__ = True
     return twin
