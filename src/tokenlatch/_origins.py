@@ -3,6 +3,7 @@
 Law: pure; a doubt means no token. An origin is scheme, host and port (RFC 6454 section 4).
 """
 
+import re
 from enum import Enum
 from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import urlsplit
@@ -26,6 +27,11 @@ class _AnyHttps(Enum):
 
 ANY_HTTPS: Final = _AnyHttps.ANY_HTTPS
 """Allow every https origin (and loopback): for a client that talks to many hosts of one owner."""
+
+# Ways to write a name beyond ASCII differ between parsers: it has one form only, with xn--.
+_NAME: Final = re.compile(r"[a-z0-9._:-]+")
+_LOOPBACK: Final = re.compile(r"127(\.[0-9]{1,3}){3}")
+_USER: Final = re.compile(r"//[^/?#]*@")
 
 Named: TypeAlias = "str | Iterable[str] | _AnyHttps"
 Origin: TypeAlias = tuple[str, str, int]
@@ -93,9 +99,9 @@ def origin_of(url: str) -> Origin | None:
         port = parts.port
     except ValueError:
         return None
-    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+    if parts.scheme not in DEFAULT_PORTS or port == 0 or not _NAME.fullmatch(parts.hostname or ""):
         return None
-    return parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme]
+    return parts.scheme, parts.hostname or "", port or DEFAULT_PORTS[parts.scheme]
 
 
 def is_confidential(origin: Origin) -> bool:
@@ -105,33 +111,32 @@ def is_confidential(origin: Origin) -> bool:
 
 
 def _is_loopback_v4(host: str) -> bool:
-    parts = host.split(".")
-    return (
-        len(parts) == 4 and parts[0] == "127" and all(p.isdigit() and int(p) < 256 for p in parts)
-    )
+    return bool(_LOOPBACK.fullmatch(host)) and all(int(part) < 256 for part in host.split("."))
 
 
 def require_confidential(url: str, what: str) -> Origin:
     """Return the origin of a URL that a secret may travel to.
 
     Raises:
-        ConfigurationError: It is no absolute URL, or plain http to another machine
-            (RFC 6749 section 3.2, RFC 6750 section 5.3).
+        ConfigurationError: It is no absolute URL, has a user or password in it, or is plain http
+            to another machine (RFC 6749 section 3.2, RFC 6750 section 5.3).
     """
-    origin = origin_of(url)
-    if origin is None:
-        raise ConfigurationError(f"The {what} {url!r} is no absolute http(s) URL: write it out.")
-    if not is_confidential(origin):
-        raise ConfigurationError(
-            f"The {what} {url!r} is plain http, open to all on its way: use https."
-        )
-    return origin
+    origin, shown = origin_of(url), _USER.sub("//***@", url)
+    if shown != url:  # every repr and message that has the URL would show it
+        problem = "has a user or password in it: leave it out"
+    elif origin is None:
+        problem = "is no absolute http(s) URL of an ASCII name: write it out"
+    elif not is_confidential(origin):
+        problem = "is plain http, open to all on its way: use https"
+    else:
+        return origin
+    raise ConfigurationError(f"The {what} {shown!r} {problem}.")
 
 
 def _checked(text: str) -> Origin:
     origin = require_confidential(text, "origin")
     parts = urlsplit(text)
-    if parts.path not in {"", "/"} or parts.query or parts.fragment or parts.username is not None:
+    if parts.path not in {"", "/"} or parts.query or parts.fragment:
         message = f"The origin {text!r} has more than scheme, host and port: leave the rest out."
         raise ConfigurationError(message)
     return origin
