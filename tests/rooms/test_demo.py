@@ -38,7 +38,12 @@ def run(environment, *words):
 def started(environment):
     """Start a long demo, and return it when its workers are at work."""
     demo = subprocess.Popen(
-        [*DEMO, "60"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*DEMO, "60"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     for line in demo.stdout:
         if re.search(r"[1-9]\d* ok", line):
@@ -132,11 +137,11 @@ def test_a_terminal_gets_a_live_view(surroundings):
 # ------------------------------------------------------------------------------------- it leaves nothing behind
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no signal to send to one process")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups to interrupt")
 def test_interrupted_it_puts_everything_away(surroundings, tmp_path):
     """Ctrl-C ends it with the figures so far: no traceback, no process, no file."""
     demo = started(surroundings)
-    demo.send_signal(signal.SIGINT)
+    os.killpg(demo.pid, signal.SIGINT)  # as a terminal does it
     shown, errors = demo.communicate(timeout=PATIENCE)  # a worker left alive would keep stderr open
     assert (demo.returncode, errors) == (130, "")
     assert shown.rstrip().endswith("Interrupted.")
