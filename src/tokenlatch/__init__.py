@@ -13,6 +13,7 @@ from tokenlatch._senders import Httpx2Sender, HttpxSender, RequestsSender
 from tokenlatch._source import TokenSource
 from tokenlatch._state import TokenSet
 from tokenlatch._stores import TokenStore
+from tokenlatch._stores.encryption import AESGCM
 from tokenlatch._stores.file import FileStore
 from tokenlatch._stores.memory import MemoryStore
 from tokenlatch._stores.redis import RedisStore
@@ -21,6 +22,7 @@ from tokenlatch.providers import Provider
 __version__ = "0.1.0"
 
 __all__ = [
+    "AESGCM",
     "ANY_HTTPS",
     "AuthorizationCode",
     "ClientCredentials",
