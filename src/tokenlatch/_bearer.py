@@ -4,12 +4,14 @@ Law: knows no HTTP client; the token goes to the origins named and nowhere else.
 """
 
 from collections import deque
-from typing import Literal, TypeAlias
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
+from tokenlatch._attach import Manner, manner_of
 from tokenlatch._origins import Named, Origins
 from tokenlatch._source import TokenSource
 from tokenlatch._state import Secret, TokenSet
 from tokenlatch.errors import ConfigurationError, ForeignOriginError
+from tokenlatch.providers import Attach
 
 Foreign: TypeAlias = Literal["raise", "anonymous"]
 
@@ -22,12 +24,29 @@ class Bearer:
         origins: ``"https://api.example.com"``, several such, or ``ANY_HTTPS``.
         foreign: What happens to a request elsewhere: ``"raise"`` a ``ForeignOriginError``, or let it
             go ``"anonymous"``, without a token.
+        attach: Where the token goes; default: the provider's place, usually this header.
 
     Raises:
         ConfigurationError: No origin, or one that cannot be meant.
     """
 
-    def __init__(self, source: TokenSource, origins: Named, *, foreign: Foreign = "raise") -> None:
+    _with_manner: ClassVar[type["Bearer"] | None] = None
+
+    def __new__(cls, *args: Any, attach: Attach | None = None, **_: Any) -> Self:  # noqa: ANN401 - as __init__
+        """Choose once how tokens are attached, so that the usual way has nothing to ask later."""
+        source = args[0] if args else None
+        if cls._with_manner and isinstance(source, TokenSource) and manner_of(source.grant, attach):
+            return object.__new__(cls._with_manner)  # type: ignore[return-value]  # a subclass
+        return object.__new__(cls)
+
+    def __init__(
+        self,
+        source: TokenSource,
+        origins: Named,
+        *,
+        foreign: Foreign = "raise",
+        attach: Attach | None = None,
+    ) -> None:
         if not isinstance(source, TokenSource):
             raise ConfigurationError(
                 f"BearerAuth needs a TokenSource first, not a {type(source).__name__}."
@@ -37,7 +56,16 @@ class Bearer:
         self._source = source
         self._origins = Origins(origins)
         self._foreign = foreign
+        self._attach = attach
         self._forget()
+
+    @property
+    def _by(self) -> Manner:
+        """How tokens are attached, where that is not the usual way."""
+        manner = manner_of(self._source.grant, self._attach)
+        if manner is None:
+            raise ConfigurationError(f"{self!r} attaches its token in the usual way.")
+        return manner
 
     def _forget(self) -> None:
         self._tokens: TokenSet | None = None
@@ -54,11 +82,12 @@ class Bearer:
         return hash(self._key())
 
     def _key(self) -> tuple[object, ...]:
-        return self._source, self._origins, self._foreign
+        return self._source, self._origins, self._foreign, self._attach
 
     def __getstate__(self) -> dict[str, object]:
         """Keep the settings, never a token."""
-        return {"_source": self._source, "_origins": self._origins, "_foreign": self._foreign}
+        names = ("_source", "_origins", "_foreign", "_attach")
+        return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, settings: dict[str, object]) -> None:
         self.__dict__.update(settings)

@@ -35,7 +35,7 @@ class Flow(Bearer):
             raise self._as_theirs(error, request) from error.__cause__
         request.headers["Authorization"] = header = self._render(tokens)
         body = getattr(request.stream, "_stream", None)
-        rewind = _nothing if type(body) is bytes else _remember(request, body)
+        rewind = _nothing if type(body) is bytes else remember(request, body)
         response = yield request
         if response.status_code != 401:
             if self._source.unproven:
@@ -65,7 +65,7 @@ class Flow(Bearer):
             raise self._as_theirs(error, request) from error.__cause__
         request.headers["Authorization"] = header = self._render(tokens)
         body = getattr(request.stream, "_stream", None)
-        rewind = _nothing if type(body) is bytes else _remember(request, body)
+        rewind = _nothing if type(body) is bytes else remember(request, body)
         response = yield request
         if response.status_code != 401:
             if self._source.unproven:
@@ -114,7 +114,7 @@ class Flow(Bearer):
         return theirs
 
 
-def _remember(request: Any, body: Any) -> Callable[[], object] | None:  # noqa: ANN401
+def remember(request: Any, body: Any) -> Callable[[], object] | None:  # noqa: ANN401
     """Return what makes the body ready to be sent again whole; None when nothing can."""
     fields = getattr(request.stream, "fields", None)
     if fields is not None:  # multipart: its files are rewound by the client, if they can be

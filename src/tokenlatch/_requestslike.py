@@ -57,7 +57,7 @@ class Hook(Bearer):
         # Not ours: a .netrc entry or a change of origin took our header off at a redirect.
         ours = sent in self._headers
         rejected = Secret(sent.removeprefix("Bearer ")) if ours else None
-        replayable = _is_replayable(request)
+        replayable = is_replayable(request)
         try:
             tokens = self._source.token(rejected)
         except AuthError as error:
@@ -72,18 +72,21 @@ class Hook(Bearer):
         raise as_also(problem, self.library_error)
 
     def _again(self, response: Any, header: str, kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
-        request = response.request
-        _release(response)
         # A redirect that follows starts from the original request: it needs the new token too.
-        request.headers["Authorization"] = header
-        again = request.copy()
+        response.request.headers["Authorization"] = header
+        answer = self._send_again(response, kwargs)
+        if answer.status_code != 401 and self._source.unproven and self._tokens:
+            self._source.accepted(self._tokens.access_token)
+        return answer
+
+    def _send_again(self, response: Any, kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+        _release(response)
+        again = response.request.copy()
         self._keep_cookies(again, response)
         _rewind(again)
         answer = response.connection.send(again, **kwargs)
         answer.history.append(response)
         answer.request = again
-        if answer.status_code != 401 and self._source.unproven and self._tokens:
-            self._source.accepted(self._tokens.access_token)
         return answer
 
     def _keep_cookies(self, request: Any, response: Any) -> None:  # noqa: ANN401
@@ -91,7 +94,7 @@ class Hook(Bearer):
         raise NotImplementedError
 
 
-def _is_replayable(request: Any) -> bool:  # noqa: ANN401
+def is_replayable(request: Any) -> bool:  # noqa: ANN401
     """Tell whether the body can be sent again whole: bytes, text, or a file that seeks back."""
     body = request.body
     if body is None or isinstance(body, bytes | bytearray | str):

@@ -3,6 +3,7 @@
 import httpx
 
 from tokenlatch._httpxlike import Flow
+from tokenlatch._httpxmanner import MannerFlow
 
 __all__ = ["BearerAuth"]
 
@@ -15,3 +16,10 @@ class BearerAuth(Flow, httpx.Auth):
     """
 
     library_error = httpx.RequestError
+
+
+class _MannerAuth(MannerFlow, BearerAuth):
+    """The same for providers that want the token elsewhere, or refuse it otherwise."""
+
+
+BearerAuth._with_manner = _MannerAuth  # noqa: SLF001 - a class and its other half

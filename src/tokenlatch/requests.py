@@ -6,6 +6,7 @@ import requests
 from requests.cookies import extract_cookies_to_jar
 
 from tokenlatch._requestslike import Hook
+from tokenlatch._requestsmanner import MannerHook
 
 __all__ = ["BearerAuth"]
 
@@ -24,3 +25,10 @@ class BearerAuth(Hook, requests.auth.AuthBase):
         jar = request._cookies  # noqa: SLF001 - as requests' own digest auth does
         extract_cookies_to_jar(jar, response.request, response.raw)  # type: ignore[no-untyped-call]
         request.prepare_cookies(jar)
+
+
+class _MannerAuth(MannerHook, BearerAuth):
+    """The same for providers that want the token elsewhere, or refuse it otherwise."""
+
+
+BearerAuth._with_manner = _MannerAuth  # noqa: SLF001 - a class and its other half

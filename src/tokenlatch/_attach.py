@@ -1,0 +1,191 @@
+"""Where a provider's API requests carry the token, if not as RFC 6750 says, and how its APIs refuse one.
+
+Law: pure, and knows no HTTP client; chosen once for each auth object, so that the usual way pays nothing for it.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from tokenlatch._asking import Client
+from tokenlatch._shape import find, text
+from tokenlatch._state import TokenSet
+from tokenlatch._wire import is_refusal
+from tokenlatch.errors import ConfigurationError, UnreadableAnswerError
+from tokenlatch.providers import BEARER, Attach, Provider, Rejection
+
+LARGEST_JUDGED: Final = 1 << 20
+"""Bytes of an answer up to which its body is looked at for a refusal."""
+
+FORM: Final = "application/x-www-form-urlencoded"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A request as far as attaching a token changes it.
+
+    Attributes:
+        url: Its URL.
+        body: Its body, where the token goes into it; else None.
+        mime: Its content type, or "".
+        headers: Headers to set.
+    """
+
+    url: str
+    body: bytes | None = field(default=None, repr=False)
+    mime: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """One provider's way; ``client`` signs where signing is needed."""
+
+    attach: Attach
+    rejected_when: Rejection
+    provider: Provider
+    client: Client | None = None
+
+    @property
+    def reads_body(self) -> bool:
+        """Whether the request's body has to be at hand."""
+        return self.attach.place in {"form", "signed"}
+
+    @property
+    def judges_body(self) -> bool:
+        """Whether the answer's body tells something."""
+        gateway = self.provider.gateway
+        return self.rejected_when.body is not None or bool(gateway and gateway.platform_key)
+
+    def dress(self, draft: Draft, tokens: TokenSet, now: float) -> Draft:
+        """Return the request with the token, and signed anew where it is signed.
+
+        Args:
+            draft: The request as the caller wrote it.
+            tokens: The token, and what goes with it.
+            now: Seconds since the epoch, for a timestamp.
+
+        Raises:
+            ConfigurationError: The token would go into a form, and the body is none.
+        """
+        place, name = self.attach.place, self.attach.name
+        companions = {
+            theirs: text(tokens.extra.get(ours)) or ""
+            for theirs, ours in self.attach.companions.items()
+        }
+        added = {name: f"{self.attach.prefix}{tokens.access_token}", **companions}
+        if place == "header":
+            return Draft(draft.url, draft.body, draft.mime, added)
+        if place == "query":
+            return Draft(_with_query(draft.url, _with(_query(draft.url), added)))
+        fields = _form(draft)
+        if place == "form":
+            return _as_form(draft.url, _with(fields, added))
+        return self._sign(draft, dict(fields), tokens.access_token, now)
+
+    def is_rejected(
+        self, status: int, headers: Mapping[str, str], read: Callable[[], bytes | None]
+    ) -> bool:
+        """Tell whether an answer means that the access token is bad.
+
+        Args:
+            status: The answer's status.
+            headers: Its headers, found whatever their case.
+            read: Returns the body, or None when it is not to be looked at.
+        """
+        rule = self.rejected_when
+        if status in rule.statuses:
+            return status != 401 or is_refusal(401, headers.get("WWW-Authenticate"))
+        if rule.header and headers.get(rule.header[0], "").strip() in rule.header[1]:
+            return True
+        return rule.body is not None and _says(read(), *rule.body)
+
+    def doubt(self, read: Callable[[], bytes | None], method: str | None) -> None:
+        """Refuse an answer of the gateway that is not signed as it has to be.
+
+        Raises:
+            UnreadableAnswerError: It is not.
+        """
+        gateway = self.provider.gateway
+        body = read() if gateway and gateway.platform_key else None
+        if gateway is None or body is None:
+            return
+        problem = gateway.doubt(body.decode("utf-8", "replace"), method)
+        if problem:
+            message = f"The gateway's answer {problem}: it is not believed. Check platform_key."
+            raise UnreadableAnswerError(message)
+
+    def method_of(self, draft: Draft) -> str | None:
+        """Return the gateway's method that a request calls, or None."""
+        gateway = self.provider.gateway
+        if gateway is None or self.attach.place != "signed":
+            return None
+        return dict(_form(draft)).get(gateway.name("method"))
+
+    def _sign(self, draft: Draft, fields: dict[str, str], token: str, now: float) -> Draft:
+        gateway, client = self.provider.gateway, self.client
+        if gateway is None or client is None:
+            message = (
+                f"{self.provider!r} signs its requests: the source needs a grant with the key."
+            )
+            raise ConfigurationError(message)
+        whole = gateway.form(
+            fields, app_id=client.id, private_key=client.proof(), now=now, token=token
+        )
+        if draft.body or not _query(draft.url):
+            return _as_form(draft.url, list(whole.items()))
+        return Draft(_with_query(draft.url, list(whole.items())))
+
+
+def manner_of(grant: object, attach: Attach | None) -> Manner | None:
+    """Return the provider's way; None: the usual one, ``Authorization: Bearer`` and 401."""
+    provider = getattr(grant, "provider", None)
+    if not isinstance(provider, Provider):
+        provider = None
+    where = attach or (provider.attach if provider else BEARER)
+    refused = provider.rejected_when if provider else Rejection()
+    if where == BEARER and refused == Rejection():
+        return None
+    blank = provider or Provider("https://none.invalid/")
+    return Manner(where, refused, blank, getattr(grant, "client", None))
+
+
+def _form(draft: Draft) -> list[tuple[str, str]]:
+    if not draft.body:
+        return _query(draft.url)
+    if draft.mime.partition(";")[0].strip().lower() != FORM:
+        message = (
+            f"The token goes into a form here, and the body is {draft.mime or 'of no type'}: "
+            "send a form (data={...})."
+        )
+        raise ConfigurationError(message)
+    return parse_qsl(draft.body.decode(), keep_blank_values=True)
+
+
+def _as_form(url: str, fields: list[tuple[str, str]]) -> Draft:
+    body = urlencode(fields).encode()
+    return Draft(url, body, FORM, {"Content-Type": FORM, "Content-Length": str(len(body))})
+
+
+def _query(url: str) -> list[tuple[str, str]]:
+    return parse_qsl(urlsplit(url).query, keep_blank_values=True)
+
+
+def _with_query(url: str, fields: list[tuple[str, str]]) -> str:
+    return urlunsplit(urlsplit(url)._replace(query=urlencode(fields)))
+
+
+def _with(fields: list[tuple[str, str]], added: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [pair for pair in fields if pair[0] not in added] + list(added.items())
+
+
+def _says(body: bytes | None, paths: tuple[str, ...], values: tuple[str, ...]) -> bool:
+    """Tell whether a JSON answer says one of these words, at its top or in one of its members."""
+    try:
+        answer = json.loads(body or b"null")
+    except (ValueError, RecursionError):
+        return False
+    nodes = [answer, *answer.values()] if isinstance(answer, dict) else []
+    return any(text(find(node, path)) in values for node in nodes for path in paths)

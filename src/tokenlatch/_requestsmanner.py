@@ -1,0 +1,130 @@
+"""The landing of requests for providers with ways of their own: dress the request, judge the answer.
+
+Law: as for ``_requestslike``; a dressed request never follows a redirect to another origin.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urljoin
+
+from tokenlatch._attach import LARGEST_JUDGED, Draft
+from tokenlatch._requestslike import Hook, is_replayable
+from tokenlatch._state import TokenSet
+from tokenlatch.errors import AuthError, as_also
+
+
+class MannerHook(Hook):
+    """A callable auth object that attaches the token where the provider wants it."""
+
+    def __call__(self, request: Any) -> Any:  # noqa: ANN401 - requests.PreparedRequest or its twin
+        """Attach the token to a prepared request, and sign it where it has to be signed.
+
+        Raises:
+            AuthError: There is no token, or no place for it; also the library's ``RequestException``.
+        """
+        if request.url not in self._origins:
+            refusal = self._refuse(request.url)
+            if refusal:
+                raise as_also(refusal, self.library_error)
+            return request
+        plain = _Plain(request.url, request.headers.copy(), request.body)
+        try:
+            judge = _Judge(self, plain, self._source.token())
+            self._dress(request, judge)
+        except AuthError as error:
+            problem = error
+        else:
+            hooks = request.hooks["response"]
+            hooks[:] = [hook for hook in hooks if not isinstance(hook, _Judge)] + [judge]
+            return request
+        raise as_also(problem, self.library_error)
+
+    def _dress(self, request: Any, judge: "_Judge") -> None:  # noqa: ANN401
+        manner, plain = self._by, judge.plain
+        draft = Draft(plain.url, _bytes(plain.body) if manner.reads_body else None, plain.mime)
+        judge.method = manner.method_of(draft)
+        dressed = manner.dress(draft, judge.tokens, self._source.clock())
+        request.url = judge.url = dressed.url
+        request.headers = plain.headers.copy()
+        request.headers.update(dressed.headers)
+        request.body = plain.body if dressed.body is None else dressed.body
+
+    def judge(self, response: Any, judge: "_Judge", kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+        """Answer a refusal of our token: look at the store, refresh if need be, send again once.
+
+        Raises:
+            AuthError: There is no new token, or the answer cannot be believed.
+        """
+        request = response.request
+        if request.url != judge.url:
+            return response  # the next hop of a redirect
+        if response.is_redirect:
+            if urljoin(request.url, response.headers["Location"]) not in self._origins:
+                judge.plain.put_on(request)  # requests builds the next hop from this one
+            return response
+
+        try:
+            if not self._is_refused(response, judge, stream=bool(kwargs.get("stream"))):
+                return response
+            fresh = self._source.token(judge.tokens.access_token)
+            if fresh.access_token == judge.tokens.access_token or not is_replayable(request):
+                return response
+            judge.tokens = fresh
+            self._dress(request, judge)
+        except AuthError as error:
+            response.close()
+            problem = error
+        else:
+            return self._send_again(response, kwargs)
+        raise as_also(problem, self.library_error)
+
+    def _is_refused(self, response: Any, judge: "_Judge", *, stream: bool) -> bool:  # noqa: ANN401
+        """Tell whether our token was refused; note it when it was accepted."""
+
+        def read() -> bytes | None:
+            if stream:
+                return None  # the caller wants to read it
+            content: bytes = response.content
+            return content if len(content) <= LARGEST_JUDGED else None
+
+        if self._by.is_rejected(response.status_code, response.headers, read):
+            return True
+        self._by.doubt(read, judge.method)
+        if self._source.unproven and response.status_code != 401:
+            self._source.accepted(judge.tokens.access_token)
+        return False
+
+
+@dataclass(slots=True)
+class _Plain:
+    """The request as the caller wrote it."""
+
+    url: str
+    headers: Any
+    body: Any
+
+    @property
+    def mime(self) -> str:
+        return str(self.headers.get("Content-Type", ""))
+
+    def put_on(self, request: Any) -> None:  # noqa: ANN401
+        request.url, request.body, request.headers = self.url, self.body, self.headers.copy()
+
+
+@dataclass(slots=True, eq=False)
+class _Judge:
+    """The response hook of one request."""
+
+    auth: MannerHook
+    plain: _Plain
+    tokens: TokenSet
+    url: str = ""
+    method: str | None = None
+
+    def __call__(self, response: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        return self.auth.judge(response, self, kwargs)
+
+
+def _bytes(body: Any) -> bytes:  # noqa: ANN401
+    """Return a body that is at hand; a stream or file is no form, and says so by its type."""
+    return body.encode() if isinstance(body, str) else body if isinstance(body, bytes) else b""
