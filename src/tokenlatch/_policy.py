@@ -242,8 +242,9 @@ def is_in_doubt(error: AuthError) -> bool:
         return error.sent
     if isinstance(error.__cause__, errors.TransportError):
         return error.__cause__.sent  # the try before this one
-    status = error.status or 0
-    unreadable = isinstance(error, errors.UnreadableAnswerError) and 200 <= status < 300
-    return isinstance(error, errors.ProviderError) and (
-        unreadable or (status >= 500 and status != 503)
-    )
+    if not isinstance(error, errors.ProviderError):
+        return False
+    if error.status is None:
+        return True  # the grant's own code failed: before it sent, or after, nobody knows
+    unreadable = isinstance(error, errors.UnreadableAnswerError) and 200 <= error.status < 300
+    return unreadable or (error.status >= 500 and error.status != 503)

@@ -535,7 +535,7 @@ def lost(*, sent):
         pytest.param(provider_error(status=503), False, id="503 comes before any work"),
         pytest.param(provider_error(status=429), False, id="429 likewise"),
         pytest.param(provider_error(status=400), False, id="an unknown refusal"),
-        pytest.param(provider_error(status=None), False, id="a callable that raised"),
+        pytest.param(provider_error(status=None), True, id="code that raised, before or after it sent"),
         pytest.param(UnreadableAnswerError("", status=200), True, id="200 with nonsense"),
         pytest.param(UnreadableAnswerError("", status=307), False, id="a redirect"),
         pytest.param(UnreadableAnswerError("", status=404), False, id="404"),
