@@ -150,7 +150,8 @@ class FileTransaction:
         """Return the whole state in this file, if it is the next one; what else lies there is litter."""
         try:
             found = _disk.read_private(path, allow_open=self._store.allow_open)
-            plain = self._store.unseal(found[0]) if found else b""
+            # The zeros after it were reserved, and not cut off yet when its writer died.
+            plain = self._store.unseal(found[0].rstrip(b"\0")) if found else b""
             successor = from_json(plain) if is_whole(plain) else None
         except (StoreError, ValueError):
             return None
