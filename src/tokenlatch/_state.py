@@ -1,18 +1,15 @@
-"""What is remembered about one grant: tokens, generation, intent, failure, identity; and its JSON form.
+"""What is remembered about one grant: tokens, generation, intent, failure, identity.
 
 Law: pure and frozen; nothing here reads a clock or a file, and no secret is in any repr.
 """
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, asdict, dataclass, field, fields, replace
-from typing import Any, Self, TypeVar
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import Self
 
-from tokenlatch.errors import ConfigurationError, StoreError
-
-FORMAT = 1
+from tokenlatch.errors import ConfigurationError
 
 
 class Secret(str):
@@ -38,6 +35,13 @@ class SecretBytes(bytes):
 def fingerprint(secret: str | None) -> str | None:
     """Return a short digest that recognises a secret without telling it; None for None."""
     return secret and hashlib.sha256(secret.encode()).hexdigest()[:16]
+
+
+def is_instant(value: object) -> bool:
+    """Tell whether this can be seconds since the epoch, or None."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return not math.isnan(value)  # else every comparison with the clock would be false
+    return value is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ class TokenSet:
                 raise ConfigurationError(message)
             object.__setattr__(self, name, Secret(value))
         for name in ("expires_at", "refresh_expires_at", "issued_at"):
-            if not _is_instant(getattr(self, name)):
+            if not is_instant(getattr(self, name)):
                 message = f"{name} is no number of seconds since the epoch: pass one, or None."
                 raise ConfigurationError(message)
         extra = {str(k): Secret(v) if isinstance(v, str) else v for k, v in self.extra.items()}
@@ -212,112 +216,3 @@ class State:
             failure=None,
             unproven=unproven,
         )
-
-
-def to_json(state: State) -> SecretBytes:
-    """Return the state as JSON with its format number and a checksum.
-
-    Whatever a ``Custom`` login put into ``extra`` goes in, as text if need be: a token in hand must
-    not be lost over it.
-    """
-    known = asdict(state)
-    del known["unknown"]
-    body = {**state.unknown, "format": FORMAT, **known}
-    body["checksum"] = _checksum(body)
-    return SecretBytes(json.dumps(body, indent=1, default=str).encode() + b"\n")
-
-
-def from_json(text: bytes) -> State:
-    """Read a state.
-
-    Raises:
-        StoreError: A newer tokenlatch wrote it, or it is encrypted; the message continues after
-            the file's name.
-        ValueError: It is damaged; the message says how, and shows nothing of the content.
-    """
-    # Nothing is raised inside an except block: the error's context would hold frames with tokens.
-    body = _object(text)
-    if body is None:
-        raise ValueError("is empty" if not text.strip(b"\0 \n") else "is not a JSON object")
-    if "sealed" in body:
-        raise StoreError("is encrypted: give the FileStore the encryption= that wrote it")
-    version = body.pop("format", None)
-    if isinstance(version, int) and version > FORMAT:
-        message = f"has format {version}, written by a newer tokenlatch; this one knows {FORMAT}: upgrade it"
-        raise StoreError(message)
-    state = _state(body) if version == FORMAT else None
-    if state is None:
-        raise ValueError(
-            "has missing or malformed fields" if version == FORMAT else "has no known format number"
-        )
-    return state
-
-
-def is_whole(text: bytes) -> bool:
-    """Tell whether this JSON carries the right checksum, so was written to its end."""
-    body = _object(text)
-    return body is not None and body.pop("checksum", None) == _checksum(body)
-
-
-_NAMES = {each.name for each in fields(State)} - {"unknown"}
-
-
-def _object(text: bytes) -> dict[str, object] | None:
-    try:
-        body = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return body if isinstance(body, dict) else None
-
-
-def _state(body: dict[str, Any]) -> State | None:
-    body.pop("checksum", None)
-    known = {name: body.pop(name) for name in _NAMES & body.keys()}
-    try:
-        return State(
-            identity=Identity(**known["identity"]),
-            generation=_whole(known["generation"]),
-            tokens=known.get("tokens") and TokenSet(**known["tokens"]),
-            intent=known.get("intent") and _intent(known["intent"]),
-            failure=known.get("failure") and _failure(known["failure"]),
-            unproven=bool(known.get("unproven")),
-            unknown=body,
-        )
-    except (AttributeError, KeyError, TypeError, ValueError, ConfigurationError):
-        return None
-
-
-def _intent(raw: dict[str, Any]) -> Intent:
-    intent = Intent(holder=Holder(**raw.pop("holder")), **raw)
-    return _timed(intent, intent.at, intent.since or 0.0)
-
-
-def _failure(raw: dict[str, Any]) -> Failure:
-    failure = Failure(**raw)
-    return _timed(failure, failure.at, failure.retry_at or 0.0)
-
-
-_T = TypeVar("_T")
-
-
-def _timed(record: _T, *instants: object) -> _T:
-    if None in instants or not all(map(_is_instant, instants)):
-        raise ValueError("instant")
-    return record
-
-
-def _is_instant(value: object) -> bool:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return not math.isnan(value)  # else every comparison with the clock would be false
-    return value is None
-
-
-def _whole(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    raise ValueError("generation")
-
-
-def _checksum(body: Mapping[str, object]) -> str:
-    text = json.dumps(body, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

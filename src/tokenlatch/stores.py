@@ -11,7 +11,8 @@ Example:
             def transaction(self, timeout: float) -> AbstractContextManager[Transaction]: ...
 """
 
-from tokenlatch._state import Failure, Holder, Identity, Intent, State, from_json, to_json
+from tokenlatch._format import from_json, to_json
+from tokenlatch._state import Failure, Holder, Identity, Intent, State
 from tokenlatch._stores import TokenStore, Transaction
 
 __all__ = [

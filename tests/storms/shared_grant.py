@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tokenlatch import FileStore, Provider, RefreshToken, TokenSet, TokenSource
-from tokenlatch._state import from_json, is_whole
+from tokenlatch._format import from_json, is_whole
 
 if TYPE_CHECKING:
     from typing import Any, Self

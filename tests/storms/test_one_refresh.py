@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from tokenlatch import TokenSet
-from tokenlatch._state import to_json
+from tokenlatch._format import to_json
 from tokenlatch.errors import ReauthorizationRequired
 
 

@@ -8,7 +8,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
-from tokenlatch._state import State, from_json, is_whole, to_json
+from tokenlatch._format import from_json, is_whole, to_json
+from tokenlatch._state import State
 from tokenlatch._stores import _disk
 from tokenlatch.errors import StoreConflict, StoreError
 

@@ -13,7 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, Protocol
 
 from tokenlatch._env import runtime_directory
-from tokenlatch._state import SecretBytes, State, from_json, to_json
+from tokenlatch._format import from_json, to_json
+from tokenlatch._state import SecretBytes, State
 from tokenlatch._stores import _disk
 from tokenlatch._stores._counter import Counter
 from tokenlatch._stores._filesystem import network_kind

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from tokenlatch._state import State, from_json, to_json
+from tokenlatch._format import from_json, to_json
+from tokenlatch._state import State
 from tokenlatch.errors import ConfigurationError, LockTimeout, StoreConflict, StoreError
 
 if TYPE_CHECKING:
