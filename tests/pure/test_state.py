@@ -11,19 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenlatch import TokenSet
-from tokenlatch._state import (
-    FORMAT,
-    Failure,
-    Holder,
-    Identity,
-    Intent,
-    Secret,
-    State,
-    fingerprint,
-    from_json,
-    is_whole,
-    to_json,
-)
+from tokenlatch._format import FORMAT, from_json, is_whole, to_json
+from tokenlatch._state import Failure, Holder, Identity, Intent, Secret, State, fingerprint
 from tokenlatch.errors import ConfigurationError, StoreError
 
 SECRETS = ("at-sesame", "rt-sesame", "id-sesame")
