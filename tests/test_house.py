@@ -73,7 +73,7 @@ def described(name: str, thing: object) -> Iterator[str]:
         for kind in reversed([each for each in thing.__mro__ if each is thing or hidden(each)]):
             members |= vars(kind)
         for member, value in sorted(members.items()):
-            if not member.startswith("_") and not inspect.ismemberdescriptor(value):
+            if not member.startswith(("_", "test_")) and not inspect.ismemberdescriptor(value):
                 yield f"  .{member}{signature(value)}"
     elif inspect.ismodule(thing) or not inspect.isroutine(thing):
         yield f"{name}: {type(thing).__name__.lstrip('_')}"
@@ -285,7 +285,7 @@ ROOMS = {
     r"[\"']invalid_grant[\"']": ("_shape.py", "providers/"),
     r"[\"']insufficient_scope[\"']": ("_wire.py",),
     r"[\"']Bearer ": ("_bearer.py", "_requestslike.py", "providers/"),
-    r"[\"']WWW-Authenticate[\"']": ("_wire.py", "_httpxlike.py", "_requestslike.py"),
+    r"[\"']WWW-Authenticate[\"']": ("_wire.py", "_attach.py", "_httpxlike.py", "_requestslike.py"),
     r"\bos\.(fsync|replace|posix_fallocate)\b": ("_stores/",),
     r"\b0o600\b": ("_stores/",),
     r"\bFileLock\b": ("_stores/", "cli/"),
@@ -295,7 +295,8 @@ ROOMS = {
         "_source.py",
         "_senders.py",
         "_process.py",
-        "_stores/memory.py",
+        "_view.py",
+        "_stores/",
         "cli/",
     ),
     r"^\s*(import logging|from logging import)": ("_events.py",),
