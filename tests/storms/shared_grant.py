@@ -46,18 +46,22 @@ class SharedGrant:
         self.server.release()
         self._ends.close()
 
-    def source(self, *, first: str | None = None, **options: Any) -> TokenSource:
-        """Return one more source, as another process would make it."""
+    def source(
+        self, *, first: str | None = None, store: FileStore | None = None, **options: Any
+    ) -> TokenSource:
+        """Return one more source, as another process would make it; ``store``: with other options."""
         grant = RefreshToken(
             Provider(self.server.token_url, refresh_retry_grace=self.grace),
             client_id="app",
             client_secret="app-secret",
             refresh_token=first,
         )
-        source = TokenSource(grant, store=FileStore(self.path), **options)
+        source = TokenSource(grant, store=store or FileStore(self.path), **options)
         return self._ends.enter_context(source)
 
-    def seed(self, *, left: float = -1.0, life: float = 3600.0) -> TokenSet:
+    def seed(
+        self, *, left: float = -1.0, life: float = 3600.0, store: FileStore | None = None
+    ) -> TokenSet:
         """Let a user log in; ``left``: seconds until the access token's end (negative: it is over)."""
         answer = self.server.issue()
         now = time.time()
@@ -67,7 +71,7 @@ class SharedGrant:
             issued_at=now + left - life,
             expires_at=now + left,
         )
-        self.source().seed(tokens)
+        self.source(store=store).seed(tokens)
         if left <= 0:
             self.server.expire_now()
         return tokens
@@ -91,7 +95,7 @@ class SharedGrant:
             content = self.path.read_bytes()
         except FileNotFoundError:
             return None
-        assert is_whole(content), content
+        assert is_whole(content), content[-80:]
         return from_json(content)
 
     def files(self) -> set[str]:
