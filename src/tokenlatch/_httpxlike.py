@@ -41,6 +41,8 @@ class Flow(Bearer):
             if self._source.unproven:
                 self._source.accepted(tokens.access_token)
         elif self._is_refused(response, header):
+            if response.request.method != request.method:
+                rewind = None  # the redirect of a deed that was done: it must not be done twice
             try:
                 fresh = self._source.token(tokens.access_token)
             except AuthError as error:
@@ -71,6 +73,8 @@ class Flow(Bearer):
             if self._source.unproven:
                 self._source.accepted(tokens.access_token)
         elif self._is_refused(response, header):
+            if response.request.method != request.method:
+                rewind = None  # the redirect of a deed that was done: it must not be done twice
             try:
                 fresh = await self._source.atoken(tokens.access_token)
             except AuthError as error:
@@ -124,13 +128,14 @@ def remember(request: Any, body: Any) -> Callable[[], object] | None:  # noqa: A
             if all(isinstance(file, bytes | str) or _seeks(file) for file in files)
             else None
         )
-    if body is None:
-        return None
-    if _seeks(body):
+    if isinstance(body, bytes | list | tuple):
+        return _nothing
+    if not hasattr(body, "__aiter__") and _seeks(body):  # an asynchronous file seeks in a task only
         position = body.tell()
         return lambda: body.seek(position)
-    # An iterator is spent after one send, and would go out again as an empty body.
-    return None if hasattr(body, "__next__") or hasattr(body, "__anext__") else _nothing
+    return (
+        None  # what iterates may be spent after one send, and would go out again as an empty body
+    )
 
 
 def _seeks(file: Any) -> bool:  # noqa: ANN401

@@ -3,6 +3,7 @@
 Law: imports no client; a spent body is never sent again, and a foreign host never gets a token.
 """
 
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from tokenlatch._bearer import Bearer
@@ -54,8 +55,11 @@ class Hook(Bearer):
             401, response.headers.get("WWW-Authenticate")
         ):
             return response
-        # Not ours: a .netrc entry or a change of origin took our header off at a redirect.
-        ours = sent in self._headers
+        if sent is None:
+            return (
+                response  # it came over another origin, which may not choose where the token goes
+            )
+        ours = sent in self._headers  # else a .netrc entry took its place at a redirect
         rejected = Secret(sent.removeprefix("Bearer ")) if ours else None
         replayable = is_replayable(request)
         try:
@@ -100,9 +104,8 @@ def is_replayable(request: Any) -> bool:  # noqa: ANN401
     if body is None or isinstance(body, bytes | bytearray | str):
         return True
     # requests noted the position before the first send; 0 is one.
-    return isinstance(getattr(request, "_body_position", None), int) and callable(
-        getattr(body, "seek", None)
-    )
+    noted = isinstance(getattr(request, "_body_position", None), int)
+    return noted and hasattr(body, "seek") and bool(getattr(body, "seekable", lambda: True)())
 
 
 def _rewind(request: Any) -> None:  # noqa: ANN401
@@ -114,5 +117,6 @@ def _release(response: Any) -> None:  # noqa: ANN401
     """Free the connection of a refused answer: read a short body, close a long one."""
     length = response.headers.get("Content-Length", "")
     if length.isdigit() and int(length) <= LARGEST_KEPT:
-        response.content  # noqa: B018 - reading it lets the connection be used again
+        with suppress(OSError):  # cut off, or not what its Content-Encoding says
+            response.content  # noqa: B018 - reading it lets the connection be used again
     response.close()
