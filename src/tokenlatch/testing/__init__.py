@@ -11,14 +11,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tokenlatch.testing._huawei import HuaweiServer
     from tokenlatch.testing._server import AuthorizationServer
+    from tokenlatch.testing._sina import SinaCloudServer
+    from tokenlatch.testing._sop import SopServer
 
-__all__ = ["AuthorizationServer"]
+__all__ = ["AuthorizationServer", "HuaweiServer", "SinaCloudServer", "SopServer"]
+
+_ROOMS = {
+    "AuthorizationServer": "_server",
+    "HuaweiServer": "_huawei",
+    "SinaCloudServer": "_sina",
+    "SopServer": "_sop",
+}
 
 
 def __getattr__(name: str) -> object:
     """Load a public name at its first use."""
     if name in __all__:
-        return getattr(import_module("tokenlatch.testing._server"), name)
+        return getattr(import_module(f"tokenlatch.testing.{_ROOMS[name]}"), name)
     message = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(message)
