@@ -23,7 +23,8 @@ def need_root() -> None:
 
 def mount(*arguments: object) -> None:
     """Mount, or skip where a container may not."""
-    done = subprocess.run(["mount", *map(str, arguments)], capture_output=True, text=True)
+    command = ["mount", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"needs the right to mount: {done.stderr.strip()}")
 
@@ -42,7 +43,7 @@ def mounted(kind: str) -> Iterator[Path]:
         try:
             yield point
         finally:
-            subprocess.run(["umount", "--lazy", str(point)], check=True)
+            unmount(point)
 
 
 def made(image: Path, kind: str) -> Path:
@@ -54,6 +55,21 @@ def made(image: Path, kind: str) -> Path:
         file.truncate({"ext4": 4, "xfs": 320, "btrfs": 128}[kind] << 20)
     subprocess.run([f"mkfs.{kind}", "-q", str(image)], check=True, capture_output=True)
     return image
+
+
+def remount(point: Path, how: str) -> None:
+    """Make it read-only ("ro") or writable ("rw"); no file may be open for writing there."""
+    subprocess.run(["mount", "-o", f"remount,{how}", str(point)], check=True)
+
+
+def bind(file: Path) -> None:
+    """Mount a single file onto itself, as containers do: from then on nothing can be moved there."""
+    mount("--bind", file, file)
+
+
+def unmount(point: Path) -> None:
+    """Undo a mount, even one that is in use."""
+    subprocess.run(["umount", "--lazy", str(point)], check=True)
 
 
 def fill(directory: Path) -> None:
@@ -73,7 +89,6 @@ def fill(directory: Path) -> None:
 def free(directory: Path) -> None:
     """Take back what ``fill`` took."""
     (directory / "filler").unlink()
-    os.sync()
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """A process that asks for one token and ends, as another user or with another umask if it is told so.
 
-Reads one JSON object from its standard input, prints one. It begins as the user that runs the tests, because the interpreter
-may lie where others cannot go.
+Reads one JSON object from its standard input, prints one. It begins as the user that runs the tests: the
+interpreter may lie where others cannot go.
 """
 
 import http.client  # noqa: F401 - before the user changes

@@ -89,6 +89,21 @@ class SharedGrant:
             each.ready()
         return workers
 
+    def once(self, **job: Any) -> dict[str, Any]:
+        """Let a process of its own ask for one token; see tests/storms/once.py for the job."""
+        job = {"path": str(self.path), "token_url": self.server.token_url, **job}
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-m", "tests.storms.once"],
+            cwd=ROOT,
+            input=json.dumps(job),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
     def state(self) -> State | None:
         """Return what the file holds; it must be whole whatever happened."""
         try:
