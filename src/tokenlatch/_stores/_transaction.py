@@ -3,6 +3,7 @@
 Law: nothing is unlinked or overwritten before it is known to be superseded.
 """
 
+import errno
 import os
 import time
 from contextlib import suppress
@@ -27,6 +28,7 @@ class FileTransaction:
         self._store = store
         self._next = store.path + ".next"
         self._descriptor: int | None = None
+        self._holds_token = False  # NAME.next holds a whole new token that could not be moved
         self._spilled: str | None = None
         self._damage: StoreError | None = None
         self._state: State | None = None
@@ -47,8 +49,9 @@ class FileTransaction:
     def __exit__(self, *_: object) -> None:
         if self._descriptor is not None:
             self._close_next()
-            with suppress(OSError):
-                os.unlink(self._next)
+            if not self._holds_token:
+                with suppress(OSError):
+                    os.unlink(self._next)
 
     @property
     def state(self) -> State | None:
@@ -95,16 +98,23 @@ class FileTransaction:
             StoreError: It cannot be written, or it is, but may not survive a power cut.
         """
         path, descriptor = self._store.path, self._open_next()
+        self._holds_token = False
         try:
             _disk.write_all(descriptor, content)
             os.fsync(descriptor)
+            self._holds_token = self._state is None or state.generation > self._state.generation
             if os.name == "nt":  # an open file cannot be moved there
                 self._close_next()
+            elif not os.path.samestat(os.fstat(descriptor), os.lstat(self._next)):
+                raise FileNotFoundError(errno.ENOENT, "another file lies in its place")
             _disk.replace(self._next, path)
             self._close_next()
             self._accept(state)
             _disk.sync_directory(os.path.dirname(path))
         except OSError as problem:
+            if isinstance(problem, FileNotFoundError):
+                # A holder that the lock did not keep out took NAME.next for litter: make a new one.
+                self._close_next()
             raise _disk.failure(path, "save the tokens to", problem) from problem
 
     def spill(self, state: State) -> str | None:
@@ -177,7 +187,7 @@ class FileTransaction:
             if not newer:
                 raise there
             self._damage = there
-        elif not (newer and self._state and _token(there) == _token(self._state)):
+        elif not state.supersedes(there, self._state):
             message = f"{self._store.path} changed although it was locked: the newer state stands."
             raise StoreConflict(message)
 
@@ -195,6 +205,7 @@ class FileTransaction:
     def _accept(self, state: State) -> None:
         fresh = self._state is None or state.generation != self._state.generation
         self._state = state
+        self._holds_token = False
         if fresh:
             self._store._counter.count()
 
@@ -209,7 +220,3 @@ class FileTransaction:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-
-
-def _token(state: State) -> tuple[object, ...]:
-    return state.identity, state.generation, state.tokens
