@@ -18,11 +18,19 @@ from tokenlatch import (
     RefreshToken,
     TokenSource,
 )
+from tokenlatch._senders import RequestsSender
 from tokenlatch.errors import AuthError
 
 
 class SoftTimeLimit(Exception):  # noqa: N818 - the name that Celery's users know
     """What a task queue raises in the main thread by a signal."""
+
+
+def sender(settings):
+    """Return the plain sender, or the library's own."""
+    if settings.get("real_sender"):
+        return None
+    return RequestsSender(total=settings["total"]) if "total" in settings else plain.send
 
 
 class Worker:
@@ -40,7 +48,7 @@ class Worker:
             grant,
             store=FileStore(settings["path"]) if settings.get("path") else MemoryStore(),
             policy=RefreshPolicy(**settings.get("policy", {})),
-            sender=None if settings.get("real_sender") else plain.send,
+            sender=sender(settings),
         )
         self.threads, self.results, self.pipes = [], [], []
         signal.signal(signal.SIGINT, self.interrupt(KeyboardInterrupt))
