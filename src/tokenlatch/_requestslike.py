@@ -29,7 +29,7 @@ class Hook(Bearer):
         if not (request.url.startswith(self._origins.prefixes) or request.url in self._origins):
             refusal = self._refuse(request.url)
             if refusal:
-                raise as_also(refusal, self.library_error)
+                raise self._as_theirs(refusal, request)
             return request
         try:
             tokens = self._source.token()
@@ -41,7 +41,7 @@ class Hook(Bearer):
             if self._on_response not in hooks:  # a request may be prepared again
                 hooks.append(self._on_response)
             return request
-        raise as_also(problem, self.library_error)
+        raise self._as_theirs(problem, request)
 
     def _on_response(self, response: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Answer a refusal of our token: look at the store, refresh if need be, send again once."""
@@ -55,10 +55,8 @@ class Hook(Bearer):
             401, response.headers.get("WWW-Authenticate")
         ):
             return response
-        if sent is None:
-            return (
-                response  # it came over another origin, which may not choose where the token goes
-            )
+        if sent is None:  # it came over another origin, which may not choose where the token goes
+            return response
         ours = sent in self._headers  # else a .netrc entry took its place at a redirect
         rejected = Secret(sent.removeprefix("Bearer ")) if ours else None
         replayable = is_replayable(request)
@@ -73,7 +71,7 @@ class Hook(Bearer):
             if tokens.access_token == rejected or not replayable:
                 return response
             return self._again(response, self._render(tokens), kwargs)
-        raise as_also(problem, self.library_error)
+        raise self._as_theirs(problem, request)
 
     def _again(self, response: Any, header: str, kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
         # A redirect that follows starts from the original request: it needs the new token too.
@@ -92,6 +90,13 @@ class Hook(Bearer):
         answer.history.append(response)
         answer.request = again
         return answer
+
+    def _as_theirs(self, error: AuthError, request: Any) -> AuthError:  # noqa: ANN401
+        theirs = as_also(error, self.library_error)
+        # Their handlers ask for the request: it gets one without headers and body.
+        theirs.request = bare = type(request)()  # type: ignore[attr-defined]
+        bare.method, bare.url, bare.headers = request.method, request.url, type(request.headers)()
+        return theirs
 
     def _keep_cookies(self, request: Any, response: Any) -> None:  # noqa: ANN401
         """Put the cookies of a response into the request; the door knows its library's way."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 import requests
-from requests.cookies import extract_cookies_to_jar
+from requests.cookies import extract_cookies_to_jar, get_cookie_header
 
 from tokenlatch._requestslike import Hook
 from tokenlatch._requestsmanner import MannerHook
@@ -23,6 +23,9 @@ class BearerAuth(Hook, requests.auth.AuthBase):
 
     def _keep_cookies(self, request: Any, response: Any) -> None:  # noqa: ANN401
         jar = request._cookies  # noqa: SLF001 - as requests' own digest auth does
+        header = request.headers.pop("Cookie", None)  # as long as there is one, nothing is added
+        if header is not None and header != get_cookie_header(jar, request):  # type: ignore[no-untyped-call]
+            request.headers["Cookie"] = header  # written by hand
         extract_cookies_to_jar(jar, response.request, response.raw)  # type: ignore[no-untyped-call]
         request.prepare_cookies(jar)
 
