@@ -216,3 +216,14 @@ class State:
             failure=None,
             unproven=unproven,
         )
+
+    def supersedes(self, there: "State", read: "State | None") -> bool:
+        """Tell whether this new token may replace ``there`` although ``read`` was expected.
+
+        It may if the two differ by notes only (intent, failure, acceptance): a holder that the lock
+        did not keep out must not cost us the token that the provider has just given.
+        """
+        if read is None or self.generation <= read.generation:
+            return False
+        notes = {"intent": None, "failure": None, "unproven": False}
+        return there.having(**notes) == read.having(**notes)

@@ -138,11 +138,9 @@ class RedisStore:
             found: Any = self._client.get(f"tokenlatch:{self._key}")
         return bytes(found) if found is not None else None
 
-    def _swap(self, old: bytes | None, new: bytes) -> None:
+    def _swap(self, old: bytes | None, new: bytes) -> bool:
         with _errors():
-            done = self._client.eval(COMMIT, 1, f"tokenlatch:{self._key}", old or b"", new)
-        if not done:
-            raise StoreConflict(f"{self!r} changed under a transaction: the newer state stands.")
+            return bool(self._client.eval(COMMIT, 1, f"tokenlatch:{self._key}", old or b"", new))
 
     def _decode(self, content: bytes | None) -> State | None:
         try:
@@ -172,14 +170,21 @@ class RedisTransaction:
         """Do nothing: the intent has just shown that the server takes writes."""
 
     def commit(self, state: State) -> None:
-        """Write if nobody else has.
+        """Write if nobody else has; a new token goes in over what others only noted meanwhile.
 
         Raises:
             StoreConflict: Somebody has; nothing was written.
             StoreError: The server cannot be asked.
         """
         content = to_json(state)
-        self._store._swap(self._content, content)
+        while not self._store._swap(self._content, content):
+            there = self._store._get()
+            newest = self._store._decode(there)
+            if newest is None or not state.supersedes(newest, self.state):
+                raise StoreConflict(
+                    f"{self._store!r} changed under a transaction: the newer state stands."
+                )
+            self._content = there
         self._content = content
 
 
