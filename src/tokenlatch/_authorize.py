@@ -76,6 +76,8 @@ class AuthorizationCode(RefreshToken):
         ConfigurationError: A value cannot be meant.
     """
 
+    _asks_scope = False  # a refresh that names none gets what was granted (RFC 6749 section 6)
+
     def __init__(
         self,
         provider: Provider,

@@ -44,6 +44,7 @@ class _Client:
     """A client at one token endpoint: what ClientCredentials and RefreshToken have in common."""
 
     _grant_type: str
+    _asks_scope = True
     repeatable = False
 
     def __init__(
@@ -117,7 +118,7 @@ class _Client:
 
     def _ask(self, tokens: TokenSet | None, now: float = 0.0) -> Ask:
         fields = {}
-        if self.scope:
+        if self.scope and self._asks_scope:
             fields["scope"] = self.provider.scope_join.join(self.scope.split())
         if self.resource:
             fields["resource"] = self.resource  # RFC 8707 section 2

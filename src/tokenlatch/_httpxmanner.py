@@ -132,7 +132,7 @@ def _once(stream: Any) -> Any:  # noqa: ANN401
 
         def __iter__(self) -> Iterator[bytes]:
             self._spend()
-            return super().__iter__()  # type: ignore[no-any-return]
+            return super().__iter__()  # type: ignore[no-any-return]  # the library's own
 
         def __aiter__(self) -> Any:  # noqa: ANN401
             self._spend()

@@ -97,6 +97,8 @@ def members(raw: str) -> dict[str, str]:
         at = _skip(raw, end)
         if raw[at : at + 1] != "}":
             at = _after(raw, at, ",")
+            if raw[at : at + 1] != '"':
+                raise ValueError("no member after a comma")
     if raw[at + 1 :].strip(_SPACE):
         raise ValueError("text after the object")
     return found

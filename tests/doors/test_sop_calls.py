@@ -71,7 +71,7 @@ def test_a_refresh_on_request_brings_a_new_pair(source):
     assert source.refresh().refresh_token != new.refresh_token
 
 
-def test_a_spent_refresh_token_is_a_failure_with_code_10000(gateway, login, source, clock):
+def test_a_spent_refresh_token_is_a_failure_with_code_10000(login, source, clock):
     """The gateway wraps the token service's error as a success: it is none."""
     spent = source.token().refresh_token
     source.refresh()
@@ -128,7 +128,7 @@ def test_a_business_call_is_signed_with_its_token(gateway, source, make, method)
 
 
 @CLIENTS
-def test_a_refused_token_is_replaced_and_the_call_signed_anew(gateway, source, clock, make):
+def test_a_refused_token_is_replaced_and_the_call_signed_anew(gateway, source, make):
     """HTTP 200 with sub_code aop.app-auth-token-time-out; the retry has a fresh timestamp and signature."""
     gateway.expire_access()
     old = source.token()
@@ -223,7 +223,7 @@ def test_a_client_in_the_wrong_time_zone_is_told(clock):
             client_secret=KEYS["app_private_pkcs8_b64"],
             refresh_token="856faf8d77d3b985c1073557ce6ea724",
         )
-        with pytest.raises(errors.ConfigurationError, match="isv.invalid-timestamp"):
+        with pytest.raises(errors.ConfigurationError, match=r"isv\.invalid-timestamp"):
             TokenSource(grant, clock=clock).token()
 
 
