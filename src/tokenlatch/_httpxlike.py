@@ -111,10 +111,10 @@ class Flow(Bearer):
         if self._source.unproven and response.status_code != 401:
             self._source.accepted(tokens.access_token)
 
-    def _as_theirs(self, error: AuthError, request: Any) -> AuthError:  # noqa: ANN401
+    def _as_theirs(self, error: AuthError, request: Any, url: Any = None) -> AuthError:  # noqa: ANN401
         theirs = as_also(error, self.library_error)
         # Their handlers ask for the request: it gets one without headers and body.
-        theirs.request = type(request)(request.method, request.url)  # type: ignore[attr-defined]
+        theirs.request = type(request)(request.method, url or request.url)  # type: ignore[attr-defined]
         return theirs
 
 

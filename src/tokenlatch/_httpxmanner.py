@@ -27,6 +27,7 @@ class MannerFlow(Flow):
         if not self._allows(request):
             yield request
             return
+        url = request.url  # as the caller wrote it: the token may go into it
         steps, given, error = self._steps(request), None, None
         while True:
             try:
@@ -34,7 +35,7 @@ class MannerFlow(Flow):
             except StopIteration:
                 return
             except AuthError as problem:
-                raise self._as_theirs(problem, request) from problem.__cause__
+                raise self._as_theirs(problem, request, url) from problem.__cause__
             error = None
             if what == "send":
                 given = yield value
@@ -55,6 +56,7 @@ class MannerFlow(Flow):
         if not self._allows(request):
             yield request
             return
+        url = request.url  # as the caller wrote it: the token may go into it
         steps, given, error = self._steps(request), None, None
         while True:
             try:
@@ -62,7 +64,7 @@ class MannerFlow(Flow):
             except StopIteration:
                 return
             except AuthError as problem:
-                raise self._as_theirs(problem, request) from problem.__cause__
+                raise self._as_theirs(problem, request, url) from problem.__cause__
             error = None
             if what == "send":
                 given = yield value

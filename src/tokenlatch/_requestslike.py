@@ -91,11 +91,12 @@ class Hook(Bearer):
         answer.request = again
         return answer
 
-    def _as_theirs(self, error: AuthError, request: Any) -> AuthError:  # noqa: ANN401
+    def _as_theirs(self, error: AuthError, request: Any, url: str | None = None) -> AuthError:  # noqa: ANN401
         theirs = as_also(error, self.library_error)
         # Their handlers ask for the request: it gets one without headers and body.
         theirs.request = bare = type(request)()  # type: ignore[attr-defined]
-        bare.method, bare.url, bare.headers = request.method, request.url, type(request.headers)()
+        bare.method, bare.url = request.method, url or request.url
+        bare.headers = type(request.headers)()
         return theirs
 
     def _keep_cookies(self, request: Any, response: Any) -> None:  # noqa: ANN401

@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 from tokenlatch._attach import LARGEST_JUDGED, Draft
 from tokenlatch._requestslike import Hook, is_replayable
 from tokenlatch._state import TokenSet
-from tokenlatch.errors import AuthError, as_also
+from tokenlatch.errors import AuthError
 
 
 class MannerHook(Hook):
@@ -25,7 +25,7 @@ class MannerHook(Hook):
         if request.url not in self._origins:
             refusal = self._refuse(request.url)
             if refusal:
-                raise as_also(refusal, self.library_error)
+                raise self._as_theirs(refusal, request)
             return request
         plain = _Plain(request.url, request.headers.copy(), request.body)
         try:
@@ -37,7 +37,7 @@ class MannerHook(Hook):
             hooks = request.hooks["response"]
             hooks[:] = [hook for hook in hooks if not isinstance(hook, _Judge)] + [judge]
             return request
-        raise as_also(problem, self.library_error)
+        raise self._as_theirs(problem, request, plain.url)
 
     def _dress(self, request: Any, judge: "_Judge") -> None:  # noqa: ANN401
         manner, plain = self._by, judge.plain
@@ -76,7 +76,9 @@ class MannerHook(Hook):
             problem = error
         else:
             return self._send_again(response, kwargs)
-        raise as_also(problem, self.library_error)
+        raise self._as_theirs(
+            problem, request, judge.plain.url
+        )  # the token may be in the dressed one
 
     def _is_refused(self, response: Any, judge: "_Judge", *, stream: bool) -> bool:  # noqa: ANN401
         """Tell whether our token was refused; note it when it was accepted."""

@@ -8,7 +8,16 @@ import pytest
 import requests
 
 from tests.doors.conftest import sent_to
-from tokenlatch import ANY_HTTPS, ClientCredentials, Custom, FileStore, TokenSet, TokenSource
+from tokenlatch import (
+    ANY_HTTPS,
+    ClientCredentials,
+    Custom,
+    FileStore,
+    Provider,
+    RefreshToken,
+    TokenSet,
+    TokenSource,
+)
 from tokenlatch.errors import (
     AuthError,
     ConfigurationError,
@@ -16,6 +25,7 @@ from tokenlatch.errors import (
     ProviderError,
     ReauthorizationRequired,
 )
+from tokenlatch.providers import Attach
 
 
 def sesame(old):  # noqa: ARG001 - Custom's signature
@@ -202,3 +212,15 @@ def vars_of(source):
     """The tokens of a source."""
     tokens = source._view.state.tokens
     return [str(tokens.access_token), str(tokens.refresh_token)]
+
+
+def test_a_token_in_the_query_is_in_no_error(door, server, make):
+    """Some providers want it there; the error's request is the one that the caller wrote."""
+    provider = Provider(server.token_url, attach=Attach("query", "access_token"))
+    seed = server.issue()["refresh_token"]
+    source = make(
+        RefreshToken(provider, client_id="app", client_secret="app-secret", refresh_token=seed)
+    )
+    server.revoke_now()
+    error = raised(door, door.auth(source, server.url), f"{server.api_url}?page=1")
+    assert str(error.request.url) == f"{server.api_url}?page=1"
