@@ -4,15 +4,16 @@ Reads one JSON object from its standard input, prints one. It begins as the user
 interpreter may lie where others cannot go.
 """
 
-import http.client  # noqa: F401 - before the user changes
+import codecs
 import json
 import os
 import sys
 
-import filelock  # noqa: F401 - likewise
+import filelock  # noqa: F401 - loaded before the user changes
 
 from tests.storms import plain
 from tokenlatch import FileStore, RefreshToken, TokenSource
+from tokenlatch._wire import Ask
 from tokenlatch.errors import AuthError
 
 
@@ -36,6 +37,10 @@ def outcome(job):
 def main():
     """Become who we are told to be, and ask."""
     job = json.load(sys.stdin)
+    # A first request to nowhere: all that Python loads on the way must come before the user changes.
+    plain.send(Ask(job["token_url"] + "/nowhere"))
+    for codec in ("ascii", "utf-8-sig"):
+        codecs.lookup(codec)
     os.umask(job.get("umask", 0o022))
     if user := job.get("user"):
         os.setgroups([])

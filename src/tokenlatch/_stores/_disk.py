@@ -170,18 +170,19 @@ def succeed(descriptor: int, target: str) -> None:
     """
     try:
         status = os.stat(target)
-        os.fchmod(descriptor, mode_like(target))
-        os.fchown(descriptor, _owner(status), status.st_gid)
-    except FileNotFoundError:
-        return
-    except OSError as problem:
-        raise failure(target, "keep the owner of", problem) from problem
+    except OSError:
+        return  # nothing is replaced
     if os.geteuid() not in {status.st_uid, 0} and status.st_mode & 0o060 != 0o060:
         message = (
             f"{target} belongs to user {status.st_uid}, who would be locked out of the next one: "
             "run as its owner, or let its group read and write it."
         )
         raise StoreError(message)
+    try:
+        os.fchmod(descriptor, mode_like(target))
+        os.fchown(descriptor, _owner(status), status.st_gid)
+    except OSError as problem:
+        raise failure(target, "keep the owner and group of", problem) from problem
 
 
 def _owner(status: os.stat_result) -> int:
