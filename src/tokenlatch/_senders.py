@@ -99,6 +99,10 @@ class _Sender:
             return self._exchange(ask)
         except AuthError as ours:
             return ours
+        except ImportError as missing:
+            return ConfigurationError(
+                f"{self!r} needs {missing.name}: pip install it, or pass another sender=."
+            )
         except Exception as problem:  # noqa: BLE001 - whatever a client raises, it is the network's
             sent = not self._never_sent(problem)
             what, cause = _without_request(problem)

@@ -1,4 +1,7 @@
-"""``BearerAuth`` for httpx2: one object as ``auth=`` of ``Client`` and ``AsyncClient``, asyncio and trio."""
+"""``BearerAuth`` for httpx2: one object for ``Client`` and ``AsyncClient``, asyncio and trio.
+
+Law: what differs between httpx2 and its kin is here, what they share is on the landing.
+"""
 
 import httpx2
 

@@ -1,4 +1,7 @@
-"""``BearerAuth`` for requests: pass it as ``auth=``, or set it as ``session.auth``."""
+"""``BearerAuth`` for requests: pass it as ``auth=``, or set it as ``session.auth``.
+
+Law: what only requests has is here (cookies in a jar); the rest is on the landing.
+"""
 
 from typing import Any
 
@@ -21,7 +24,7 @@ class BearerAuth(Hook, requests.auth.AuthBase):
 
     library_error = requests.RequestException
 
-    def _keep_cookies(self, request: Any, response: Any) -> None:  # noqa: ANN401
+    def _keep_cookies(self, request: Any, response: Any) -> None:  # noqa: ANN401 - as the landing says
         jar = request._cookies  # noqa: SLF001 - as requests' own digest auth does
         header = request.headers.pop("Cookie", None)  # as long as there is one, nothing is added
         if header is not None and header != get_cookie_header(jar, request):  # type: ignore[no-untyped-call]
