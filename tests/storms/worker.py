@@ -2,11 +2,13 @@
 
 import json
 import os
+import resource
 import signal
 import sys
 import threading
 import time
 from collections import Counter
+from importlib import import_module
 
 from tests.storms import plain
 from tokenlatch import (
@@ -17,8 +19,8 @@ from tokenlatch import (
     RefreshPolicy,
     RefreshToken,
     TokenSource,
+    _senders,
 )
-from tokenlatch._senders import RequestsSender
 from tokenlatch.errors import AuthError
 
 
@@ -30,7 +32,9 @@ def sender(settings):
     """Return the plain sender, or the library's own."""
     if settings.get("real_sender"):
         return None
-    return RequestsSender(total=settings["total"]) if "total" in settings else plain.send
+    if "sender" in settings:
+        return getattr(_senders, settings["sender"])()
+    return _senders.RequestsSender(total=settings["total"]) if "total" in settings else plain.send
 
 
 class Worker:
@@ -115,16 +119,21 @@ class Worker:
             os.wait()
         return {"results": [json.loads(each) if each else None for each in said]}
 
-    def storm(self, seconds, pace):
-        """Ask again and again; count the outcomes, and say when a token came first."""
-        outcomes, first, until = Counter(), None, time.monotonic() + seconds
-        while time.monotonic() < until:
+    def until_token(self, pace):
+        """Ask again and again until there is a token; say when it came, and which errors came before it."""
+        errors = Counter()
+        while True:
             said = self.token()
-            outcomes[said.get("error", "token")] += 1
-            if first is None and "access_token" in said:
-                first = time.time()
+            if "error" not in said:
+                return {**said, "errors": errors, "at": time.time()}
+            errors[said["error"]] += 1
             time.sleep(pace)  # the pace of a caller, who cannot know when the server is well again
-        return {"outcomes": outcomes, "first": first}
+
+    def peak_memory(self):
+        """Return how much memory this process has ever used; the client's import is not to be blamed."""
+        for library in ("requests", "httpx", "httpx2"):
+            import_module(library)
+        return {"bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
 
     def serve(self):
         """Do the commands one by one."""
