@@ -59,6 +59,7 @@ def read_private(path: str, *, allow_open: bool = False) -> tuple[bytes, Signatu
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as problem:
+        check_private(path, allow_open=allow_open)  # it may know better what this is
         raise failure(path, "open", problem) from problem
     try:
         status = os.fstat(descriptor)

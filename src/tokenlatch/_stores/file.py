@@ -28,7 +28,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.050
 """Seconds between two tries for the lock."""
 
 RETRIES: Final = 5
-"""Reads, 20 ms apart, before a file counts as damaged: a foreign writer may be at it, not atomically."""
+"""Reads, 10 ms apart, before a file counts as damaged: a foreign writer may be at it, not atomically."""
 
 
 class Encryption(Protocol):
@@ -211,7 +211,7 @@ class FileStore:
         """
         problem = ""
         for attempt in range(RETRIES):
-            time.sleep(0.020 if attempt else 0)
+            time.sleep(0.010 if attempt else 0)
             found = _disk.read_private(self.path, allow_open=self.allow_open)
             if found is None:
                 return None, None
