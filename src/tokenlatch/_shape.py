@@ -127,6 +127,8 @@ class AnswerShape:
             for name, path in {**_ERROR_FIELDS, **self.error_fields}.items()
         }
         error, description = said["code"], text(said["description"])
+        if isinstance(error, list):  # {"error": ["invalid_grant"]}
+            error = error[0] if error else None
         if isinstance(error, dict):  # {"error": {"code": ..., "message": ...}}
             description = description or text(error.get("message"))
             error = error.get("code") or error.get("type") or error.get("status") or "unnamed"

@@ -147,7 +147,7 @@ def read_fields(answer: Answer, prefix: str = "") -> dict[str, object] | None:
         said = body.decode("latin-1")
     said = said.removeprefix(prefix)
     try:
-        fields = json.loads(said)
+        fields = json.loads(said, parse_constant=_nothing)
     except (ValueError, RecursionError):
         fields = None
     if fields is None and "<" not in said and "=" in said:
@@ -208,7 +208,7 @@ def is_refusal(status: int, challenge: str | None) -> bool:
     errors = [
         value or token
         for name, value, token in _PARAMETER.findall(challenge or "")
-        if name.lower() == "error"
+        if name.lower() == "error" and (value or token)
     ]
     return not errors or "invalid_token" in errors
 
@@ -257,7 +257,7 @@ _MEANING: Final[Mapping[str, tuple[type[AuthError], str]]] = {
     ),
 }
 
-_PARAMETER: Final = re.compile(r'([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
+_PARAMETER: Final = re.compile(r'(?<![\w-])([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 
 
 def _decoded(answer: Answer) -> bytes | None:
@@ -273,6 +273,10 @@ def _decoded(answer: Answer) -> bytes | None:
     except zlib.error:
         return None
     return body if len(body) <= LARGEST_ANSWER else None
+
+
+def _nothing(_: str) -> None:
+    """Read NaN and Infinity as null: JSON has neither, and a NaN differs from itself."""
 
 
 def _clean(said: str | None) -> str | None:
