@@ -5,8 +5,11 @@ Law: this file names what is public and imports nothing that costs (no HTTP clie
 
 from tokenlatch import errors
 from tokenlatch._authorize import AuthorizationCode, PendingLogin
+from tokenlatch._device import DeviceCode, DevicePrompt
 from tokenlatch._env import Env
+from tokenlatch._exchanges import JWTBearer, TokenExchange
 from tokenlatch._grants import ClientCredentials, Custom, RefreshToken
+from tokenlatch._jwt import Assertion
 from tokenlatch._origins import ANY_HTTPS
 from tokenlatch._policy import RefreshPolicy
 from tokenlatch._senders import Httpx2Sender, HttpxSender, RequestsSender
@@ -24,13 +27,17 @@ __version__ = "0.1.0"
 __all__ = [
     "AESGCM",
     "ANY_HTTPS",
+    "Assertion",
     "AuthorizationCode",
     "ClientCredentials",
     "Custom",
+    "DeviceCode",
+    "DevicePrompt",
     "Env",
     "FileStore",
     "Httpx2Sender",
     "HttpxSender",
+    "JWTBearer",
     "MemoryStore",
     "PendingLogin",
     "Provider",
@@ -38,6 +45,7 @@ __all__ = [
     "RefreshPolicy",
     "RefreshToken",
     "RequestsSender",
+    "TokenExchange",
     "TokenSet",
     "TokenSource",
     "TokenStore",

@@ -40,7 +40,7 @@ class Grant(Protocol):
         """Get the next token set: one call of ``send`` at the most."""
 
 
-class _Client:
+class ClientGrant:
     """A client at one token endpoint: what ClientCredentials and RefreshToken have in common."""
 
     _grant_type: str
@@ -125,10 +125,15 @@ class _Client:
         token = self.spend(tokens)
         if token:
             fields["refresh_token"] = token
-        return token_ask(self.provider, self.client, self._grant_type, fields | self.params, now)
+        fields |= self._proof(now) | self.params
+        return token_ask(self.provider, self.client, self._grant_type, fields, now)
+
+    def _proof(self, now: float) -> dict[str, str]:  # noqa: ARG002 - for assertions
+        """Return the fields by which this grant is proven, besides its refresh token."""
+        return {}
 
 
-class ClientCredentials(_Client):
+class ClientCredentials(ClientGrant):
     """A client's own grant (RFC 6749 section 4.4).
 
     Example:
@@ -158,7 +163,7 @@ class ClientCredentials(_Client):
         """Return None: nothing is spent."""
 
 
-class RefreshToken(_Client):
+class RefreshToken(ClientGrant):
     """A user's grant that came from elsewhere, kept alive by its refresh token (RFC 6749 section 6).
 
     Example:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from tokenlatch._env import ca_bundle
 from tokenlatch._wire import LARGEST_ANSWER, Answer, Ask
 from tokenlatch.errors import AuthError, ConfigurationError, TransportError
+from tokenlatch.providers import senders
 
 if TYPE_CHECKING:
     import requests
@@ -317,3 +318,6 @@ def _adapter() -> Any:  # noqa: ANN401 - a class made where requests is known to
             return super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)
 
     return Adapter
+
+
+senders.append(default_sender)

@@ -15,6 +15,7 @@ from tokenlatch import _errands
 from tokenlatch import _events as events
 from tokenlatch._authorize import AuthorizationCode, PendingLogin, Redirect
 from tokenlatch._dance import Dance
+from tokenlatch._device import DeviceCode, DevicePrompt
 from tokenlatch._flight import Flight
 from tokenlatch._grants import Grant
 from tokenlatch._policy import Fail, Refresh, RefreshPolicy, Use, UseAndRefresh
@@ -213,6 +214,43 @@ class TokenSource:
         return _errands.log_in(
             self._view, self._dance, lambda send, now: grant.redeem(redirect, pending, send, now)
         )
+
+    def log_in(self, show: Callable[[DevicePrompt], object]) -> TokenSet:
+        """Let a person log in on another device (RFC 8628), wait for it, and put the tokens in.
+
+        Args:
+            show: Called once with the code to type and the page to open.
+
+        Raises:
+            ReauthorizationRequired: The person said no, or was too late.
+            AuthError: As for ``token``.
+        """
+        self._refuse_reentry()
+        grant = self._view.grant
+        if not isinstance(grant, DeviceCode):
+            raise ConfigurationError(f"{grant!r} has no device login: use a DeviceCode.")
+        tokens = _errands.log_in_elsewhere(self._view, self._dance, grant, show)
+        self.seed(tokens)
+        return tokens
+
+    def revoke(self) -> None:
+        """End the grant at the provider, and forget its tokens (RFC 7009).
+
+        Raises:
+            ConfigurationError: The provider has no revocation endpoint.
+            AuthError: It could not be done; the tokens are kept.
+        """
+        self._refuse_reentry()
+        _errands.revoke(self._view, self._dance)
+
+    def introspect(self) -> dict[str, object]:
+        """Return what the provider says of the current access token (RFC 7662 section 2.2).
+
+        Raises:
+            ConfigurationError: The provider has no introspection endpoint.
+            AuthError: It did not answer, or there is no token.
+        """
+        return _errands.introspect(self._view, self._dance, self.token().access_token)
 
     def status(self) -> Status:
         """Return what is known of the grant, without any secret.

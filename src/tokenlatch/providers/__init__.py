@@ -6,6 +6,7 @@ Law: a record says what a provider does; the code that does it is in ``_shape``,
 
 from tokenlatch._gateway import Gateway
 from tokenlatch._shape import AnswerShape
+from tokenlatch.providers._metadata import senders as senders  # filled by the room of senders
 from tokenlatch.providers._record import (
     BEARER,
     Attach,

@@ -8,6 +8,7 @@ from tokenlatch._gateway import Gateway
 from tokenlatch._origins import require_confidential
 from tokenlatch._shape import AnswerShape, Rotation
 from tokenlatch.errors import ConfigurationError
+from tokenlatch.providers._metadata import Send, read_metadata, record_fields
 
 ClientAuth: TypeAlias = Literal[
     "basic", "body", "none", "secret_as_user", "signed", "private_key_jwt", "client_secret_jwt"
@@ -203,6 +204,29 @@ class Provider(AnswerShape):
 
     def __repr__(self) -> str:
         return f"Provider({self.token_url!r})"
+
+    @classmethod
+    def discover(cls, issuer: str, send: Send | None = None) -> Self:
+        """Return the record that an issuer publishes of itself (RFC 8414, OpenID Connect Discovery).
+
+        Example:
+            >>> Provider.discover("https://accounts.google.com")
+            Provider('https://oauth2.googleapis.com/token')
+
+        Args:
+            issuer: Its identifier, exactly as it writes it: https, or http on loopback.
+            send: Carries the requests; default: the usual sender. No redirect is followed.
+
+        Raises:
+            ConfigurationError: There is no description, or it is another issuer's.
+            ProviderError: The server is sick.
+            TransportError: It cannot be reached.
+        """
+        metadata = read_metadata(issuer, send)
+        page = metadata.get("authorization_endpoint")
+        authorize = Authorize(page) if isinstance(page, str) else None
+        found = {"authorize": authorize, **record_fields(metadata)}
+        return cls(**found)  # type: ignore[arg-type]  # __post_init__ checks the URLs
 
     def at(self, **blanks: str) -> Self:
         """Return the provider with blanks such as ``{tenant}`` filled in.
