@@ -13,7 +13,7 @@ from tests.storms import plain
 from tokenlatch import FileStore, Provider, RefreshToken, TokenSource
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.storms.kill_points"])
+CONTEXT.set_forkserver_preload(["tests.storms.kill_points", "tests.storms.stormy_worker"])
 
 CALLS = ("open", "write", "pwrite", "fsync", "ftruncate", "posix_fallocate", "replace", "unlink")
 """What changes the directory or makes a change durable; a close or a read changes nothing."""
