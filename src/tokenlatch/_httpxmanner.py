@@ -114,8 +114,19 @@ class MannerFlow(Flow):
             fresh = type(request)(request.method, dressed.url, content=dressed.body)
             request.stream, request._content = _once(fresh.stream), dressed.body  # noqa: SLF001 - as it reads itself
         for name, value in dressed.headers.items():
-            request.headers[name] = value
+            _put_on(request.headers, name, value)
         return request
+
+
+def _put_on(headers: Any, name: str, value: str) -> None:  # noqa: ANN401
+    """Set a header that the client takes off at a redirect to another origin, whatever its name.
+
+    It does that with Authorization alone. For each header it keeps the name that is sent and the name
+    by which it is found: so this one is found as Authorization.
+    """
+    sent = name.encode("ascii")
+    others = [each for each in headers._list if each[0].lower() != sent.lower()]  # noqa: SLF001 - it has no other way
+    headers._list = [*others, (sent, b"authorization", value.encode("ascii"))]  # noqa: SLF001
 
 
 def _is_short(response: Any) -> bool:  # noqa: ANN401
