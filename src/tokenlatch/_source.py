@@ -120,7 +120,8 @@ class TokenSource:
             if isinstance(flight, TokenSet):
                 return flight
             tokens = flight.wait()
-            if tokens and tokens.access_token != rejected:
+            # A refresh for this very refusal is the last word, even if it brought the same token.
+            if tokens and (tokens.access_token != rejected or flight.rejected == rejected):
                 return tokens
 
     async def atoken(self, rejected: str | None = None) -> TokenSet:
@@ -137,7 +138,8 @@ class TokenSource:
             if isinstance(flight, TokenSet):
                 return flight
             tokens = await flight.arrive()
-            if tokens and tokens.access_token != rejected:
+            # A refresh for this very refusal is the last word, even if it brought the same token.
+            if tokens and (tokens.access_token != rejected or flight.rejected == rejected):
                 return tokens
 
     def refresh(self) -> TokenSet:
@@ -174,7 +176,7 @@ class TokenSource:
         """Note that an API took this token, so that a later refusal of it is worth a refresh."""
         view = self._view
         if view.unproven and view.tokens.access_token == access_token:
-            view.unproven = False
+            view.prove(access_token)
             with suppress(RuntimeError):  # no thread to be had: only a hint is lost
                 prove = threading.Thread(target=self._prove, args=(access_token,), daemon=True)
                 prove.start()
@@ -192,9 +194,9 @@ class TokenSource:
             tokens = replace(tokens, issued_at=self._view.clock())
         view = self._view
         with view.store.transaction(view.policy.patience) as transaction:
-            state = self._dance.read(transaction, heal=True)
-            transaction.commit(state.succeeded_by(tokens))
-            view.adopt(transaction.state)
+            fresh = self._dance.read(transaction, heal=True).succeeded_by(tokens)
+            transaction.commit(fresh)
+            view.take(fresh)
 
     def redeem(self, redirect: Redirect, pending: PendingLogin) -> TokenSet:
         """Exchange the code of a browser login for tokens, and put them in.

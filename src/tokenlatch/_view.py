@@ -42,6 +42,8 @@ class View:
         self.state = State(grant.identity)
         self.since, self.until = float("inf"), float("-inf")
         self.unproven = False
+        self._proven: str | None = None
+        self._unread = True  # the store may have been read by another source
         self.reset()
 
     def reset(self) -> None:
@@ -67,7 +69,8 @@ class View:
 
     def decide(self, rejected: str | None = None, *, forced: bool = False) -> Verdict:
         """Decide for a caller; ``forced``: even a token that a refusal has just brought may go."""
-        state = self.state.having(unproven=False) if forced else self.state
+        unproven = self.unproven and not forced
+        state = self.state.having(unproven=unproven) if self.state.unproven else self.state
         return decide(state, self.terms(), self.clock(), rejected)
 
     def look(self) -> None:
@@ -77,8 +80,10 @@ class View:
             StoreError: It cannot be read, or belongs to another grant.
         """
         with self._lock:  # or a slow reader would take an older state over a newer one
-            if self.store.changed():
+            if self._unread or self.store.changed():
+                self._unread = True  # until it is understood
                 self.adopt(self.store.load())
+                self._unread = False
             else:
                 self._arm()
 
@@ -106,8 +111,14 @@ class View:
         """Take over a state that is known to be ours."""
         with self._lock:
             self.state = state
-            self.unproven = state.unproven
+            token = state.tokens and state.tokens.access_token
+            self.unproven = state.unproven and token != self._proven
             self._arm()
+
+    def prove(self, access_token: str) -> None:
+        """Note that an API took this token; the store may learn it later."""
+        with self._lock:
+            self._proven, self.unproven = access_token, False
 
     def rest(self) -> None:
         """Hand the token out unasked for a while although somebody should refresh: somebody does."""

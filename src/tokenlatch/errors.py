@@ -73,10 +73,7 @@ class AuthError(Exception):
 
     def copy(self) -> Self:
         """Return an equal error of its own, so that every waiter raises another object."""
-        twin = _restore(type(self), self.message, self._fields())
-        twin.__cause__ = self.__cause__
-        twin.__suppress_context__ = True
-        return twin
+        return _with_cause(_restore(type(self), self.message, self._fields()), self)
 
 
 class ReauthorizationRequired(AuthError):
@@ -146,6 +143,14 @@ def _restore(kind: type[_E], message: str, fields: dict[str, object]) -> _E:
     return error
 
 
+def _with_cause(twin: _E, error: AuthError) -> _E:
+    twin.__cause__ = error.__cause__
+    twin.__suppress_context__ = True
+    for note in getattr(error, "__notes__", ()):
+        twin.add_note(note)
+    return twin
+
+
 def as_also(error: AuthError, base: type[Exception]) -> AuthError:
     """Return this error as one that is also a client library's own, such as ``RequestException``.
 
@@ -159,9 +164,7 @@ def as_also(error: AuthError, base: type[Exception]) -> AuthError:
     twin = _restore(both, error.message, error._fields())
     # OSError.__init__ calls nobody else's: a LockTimeout would have no request and no response.
     base.__init__(twin, error.message)
-    twin.__cause__ = error.__cause__
-    twin.__suppress_context__ = True
-    return twin
+    return _with_cause(twin, error)
 
 
 _also: dict[tuple[type[AuthError], type[Exception]], type[AuthError]] = {}
