@@ -109,7 +109,9 @@ class ClientGrant:
     def exchange(self, tokens: TokenSet | None, send: Send, now: float) -> TokenSet | AuthError:
         """Get the next token set from the token endpoint."""
         answer = send(self._ask(tokens, now))
-        return read_answer(self.provider, answer, now, tokens, self.spend(tokens))
+        spends_refresh = self.provider.exchange_source == "refresh_token"
+        spent = self.spend(tokens) if spends_refresh else None
+        return read_answer(self.provider, answer, now, tokens, spent)
 
     @property
     def client(self) -> Client:
