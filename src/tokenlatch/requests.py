@@ -27,9 +27,9 @@ class BearerAuth(Hook, requests.auth.AuthBase):
     def _keep_cookies(self, request: Any, response: Any) -> None:  # noqa: ANN401 - as the landing says
         jar = request._cookies  # noqa: SLF001 - as requests' own digest auth does
         header = request.headers.pop("Cookie", None)  # as long as there is one, nothing is added
-        if header is not None and header != get_cookie_header(jar, request):  # type: ignore[no-untyped-call]
+        if header is not None and header != get_cookie_header(jar, request):  # type: ignore[no-untyped-call]  # requests has no types
             request.headers["Cookie"] = header  # written by hand
-        extract_cookies_to_jar(jar, response.request, response.raw)  # type: ignore[no-untyped-call]
+        extract_cookies_to_jar(jar, response.request, response.raw)  # type: ignore[no-untyped-call]  # requests has no types
         request.prepare_cookies(jar)
 
 
