@@ -400,3 +400,25 @@ def test_the_hook_proves_a_token():
     heard(request, line.answer(request, 200))
     heard(request, line.answer(request, 401))
     assert source.proven == ["at-old", "at-new"]
+
+
+def test_a_late_answer_proves_only_the_token_it_was_sent_with():
+    """A good answer to an old request says nothing of the token that came since."""
+    source, line = Script(OLD, NEW), Line()
+    auth = RequestsAuth(source, API)
+    first, second = (requests.Request("GET", f"{API}/x", auth=auth).prepare() for _ in "ab")
+    heard(first, line.answer(first, 200))
+    assert "at-new" not in source.proven
+    heard(second, line.answer(second, 200))
+    assert source.proven[-1] == "at-new"
+
+
+def test_a_late_answer_proves_only_its_own_token_in_a_flow(kin, answer, how):
+    """The same."""
+    library, door = kin
+    source = Script(OLD, NEW)
+    auth = door(source, API)
+    flows = [Flow(auth, library.Request("GET", f"{API}/x"), how) for _ in "ab"]
+    sent = [flow.step() for flow in flows]
+    flows[0].step(answer(200, sent[0]))
+    assert source.proven == ["at-old"]
