@@ -48,7 +48,10 @@ class AuthorizationCode(RefreshToken):
     Workers that only use the grant may share its store with the same ``AuthorizationCode``, or with a
     ``RefreshToken`` of the same client and scope.
 
+    In the callback, ``source.redeem(redirect_url, pending)`` exchanges the code.
+
     Example:
+        >>> from tokenlatch.providers import HUAWEI
         >>> login = AuthorizationCode(
         ...     HUAWEI,
         ...     client_id="107408391",
@@ -56,9 +59,8 @@ class AuthorizationCode(RefreshToken):
         ...     scope="openid profile",
         ...     redirect_uri="https://www.thirdwebdemo.com/redirect_url",
         ... )
+        >>> source = TokenSource(login, store=FileStore("~/.cache/acme/huawei.json"))
         >>> pending = login.begin()  # send the browser to pending.url, and keep pending
-        >>> source = TokenSource(login, store=FileStore("/var/lib/acme/huawei.json"))
-        >>> source.redeem(redirect_url, pending)  # in the callback
 
     Args:
         provider: One with an authorization page.

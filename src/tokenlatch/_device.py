@@ -49,10 +49,12 @@ class DevicePrompt:
 class DeviceCode(RefreshToken):
     """A user's grant from a login on another device, kept alive by its refresh token.
 
+    ``source.log_in(lambda prompt: print(prompt.verification_uri, prompt.user_code))`` does it all.
+
     Example:
-        >>> grant = DeviceCode(Provider.discover("https://idp.example"), client_id="cli")
-        >>> source = TokenSource(grant, store=FileStore("~/.cache/acme/token.json"))
-        >>> source.log_in(lambda prompt: print(prompt.verification_uri, prompt.user_code))
+        >>> idp = Provider("https://idp.example/token", device_url="https://idp.example/device")
+        >>> TokenSource(DeviceCode(idp, client_id="cli"), store=FileStore("~/.cache/acme/cli.json"))
+        TokenSource(DeviceCode('https://idp.example/token', client_id='cli'), FileStore('...'))
 
     The arguments are those of ``RefreshToken``.
     """

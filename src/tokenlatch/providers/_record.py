@@ -209,10 +209,6 @@ class Provider(AnswerShape):
     def discover(cls, issuer: str, send: Send | None = None) -> Self:
         """Return the record that an issuer publishes of itself (RFC 8414, OpenID Connect Discovery).
 
-        Example:
-            >>> Provider.discover("https://accounts.google.com")
-            Provider('https://oauth2.googleapis.com/token')
-
         Args:
             issuer: Its identifier, exactly as it writes it: https, or http on loopback.
             send: Carries the requests; default: the usual sender. No redirect is followed.
