@@ -71,6 +71,7 @@ class Bearer:
         self._tokens: TokenSet | None = None
         self._header = Secret()
         self._headers: deque[Secret] = deque(maxlen=8)
+        self._unproven = False
 
     def __repr__(self) -> str:
         return f"{type(self).__module__}.BearerAuth({self._source!r}, {self._origins})"
@@ -98,10 +99,15 @@ class Bearer:
         if tokens is not self._tokens:
             header = Secret(f"Bearer {tokens.access_token}")
             self._headers.append(header)
+            self._unproven = self._source.unproven  # asked here, not at each answer
             # The header first: whoever sees these tokens must find their own.
             self._header, self._tokens = header, tokens
             return header
         return self._header
+
+    def _accepted(self, tokens: TokenSet) -> None:
+        self._source.accepted(tokens.access_token)
+        self._unproven = self._source.unproven
 
     def _refuse(self, url: str) -> ForeignOriginError | None:
         """Return the error for a URL elsewhere, or None when it may go without a token."""

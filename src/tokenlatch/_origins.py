@@ -66,7 +66,7 @@ class Origins:
         """The usual spellings; a URL that starts with one is allowed without parsing it."""
 
         self.parts = frozenset(part for origin in self._allowed for part in _parts(origin))
-        """The same for a URL that is parsed already: scheme, host, and port or None."""
+        """The same for a URL that is parsed already: scheme, "" for no user, host, and port or None."""
 
     def __contains__(self, url: str) -> bool:
         """Tell whether a request to this absolute URL may carry the token."""
@@ -148,6 +148,6 @@ def _prefix(origin: Origin) -> str:
     return f"{scheme}://{host}/" if port == DEFAULT_PORTS[scheme] else f"{scheme}://{host}:{port}/"
 
 
-def _parts(origin: Origin) -> set[tuple[str, str, int | None]]:
+def _parts(origin: Origin) -> set[tuple[str, str, str, int | None]]:
     scheme, host, port = origin
-    return {origin, (scheme, host, None)} if port == DEFAULT_PORTS[scheme] else {origin}
+    return {(scheme, "", host, None if port == DEFAULT_PORTS[scheme] else port)}

@@ -20,6 +20,10 @@ class Hook(Bearer):
 
     library_error: ClassVar[type[Exception]]
 
+    def _forget(self) -> None:
+        super()._forget()
+        self._hook = self._on_response  # bound once: to bind it costs as much as to look for it
+
     def __call__(self, request: Any) -> Any:  # noqa: ANN401 - requests.PreparedRequest or its twin
         """Attach the token to a prepared request.
 
@@ -38,19 +42,19 @@ class Hook(Bearer):
         else:
             request.headers["Authorization"] = self._render(tokens)
             hooks = request.hooks["response"]
-            if self._on_response not in hooks:  # a request may be prepared again
-                hooks.append(self._on_response)
+            if self._hook not in hooks:  # a request may be prepared again
+                hooks.append(self._hook)
             return request
         raise self._as_theirs(problem, request)
 
     def _on_response(self, response: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Answer a refusal of our token: look at the store, refresh if need be, send again once."""
+        if response.status_code != 401:
+            if self._unproven:
+                self._prove(response.request)
+            return response
         request = response.request
         sent = request.headers.get("Authorization")
-        if response.status_code != 401:
-            if self._source.unproven and sent == self._header and self._tokens:
-                self._source.accepted(self._tokens.access_token)
-            return response
         if request.url not in self._origins or not is_refusal(
             401, response.headers.get("WWW-Authenticate")
         ):
@@ -77,9 +81,13 @@ class Hook(Bearer):
         # A redirect that follows starts from the original request: it needs the new token too.
         response.request.headers["Authorization"] = header
         answer = self._send_again(response, kwargs)
-        if answer.status_code != 401 and self._source.unproven and self._tokens:
-            self._source.accepted(self._tokens.access_token)
+        if answer.status_code != 401 and self._unproven:
+            self._prove(answer.request)
         return answer
+
+    def _prove(self, request: Any) -> None:  # noqa: ANN401
+        if self._tokens and request.headers.get("Authorization") == self._header:
+            self._accepted(self._tokens)
 
     def _send_again(self, response: Any, kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
         _release(response)
@@ -94,7 +102,7 @@ class Hook(Bearer):
     def _as_theirs(self, error: AuthError, request: Any, url: str | None = None) -> AuthError:  # noqa: ANN401
         theirs = as_also(error, self.library_error)
         # Their handlers ask for the request: it gets one without headers and body.
-        theirs.request = bare = type(request)()  # type: ignore[attr-defined]
+        theirs.request = bare = type(request)()  # type: ignore[attr-defined]  # of the library's class
         bare.method, bare.url = request.method, url or request.url
         bare.headers = type(request.headers)()
         return theirs

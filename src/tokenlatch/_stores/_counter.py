@@ -14,6 +14,7 @@ from tokenlatch._stores._filesystem import network_kind
 from tokenlatch.errors import StoreError
 
 SIZE: Final = 8
+_NONE: Final = bytes(SIZE)
 
 
 class Counter:
@@ -30,18 +31,17 @@ class Counter:
     def __init__(self, path: str) -> None:
         self._path = path
         self._kind: str | None = "nt" if os.name == "nt" else None  # cannot replace a mapped file
-        self._map: mmap.mmap | bytes = b""
-        self._seen = b""
+        self.forget()
 
     def announced(self) -> bool:
-        """Tell whether a commit came after the last ``look``."""
-        return self._map[:8] != self._seen  # the hot path: not even a look at SIZE
+        """Tell whether a commit came after the last ``look``; one byte is enough for 255 of them."""
+        return self._map[0] != self._seen  # the hot path: a slice would cost as much as all the rest
 
     def look(self) -> None:
         """Remember the count; to be called before the state is read."""
-        if not self._map and self._usable():
+        if self._map is _NONE and self._usable():
             self._open()
-        self._seen = self._map[:SIZE]
+        self._seen = self._map[0]
 
     def count(self) -> None:
         """Count one commit; to be called under the lock, after it. Never raises."""
@@ -57,7 +57,8 @@ class Counter:
 
     def forget(self) -> None:
         """Let go of the mapping; another thread may just be reading it, so it is not closed."""
-        self._map = self._seen = b""
+        self._map: mmap.mmap | bytes = _NONE
+        self._seen = 0
 
     def _usable(self) -> bool:
         if self._kind is None:
