@@ -24,9 +24,9 @@ class Client:
     secret: Secret | Callable[[], str] | None = field(default=None, repr=False)
     assertion: _jwt.Assertion | None = field(default=None, repr=False)
 
-    def proof(self) -> str:
+    def proof(self) -> Secret:
         """Return the secret or private key as it is now."""
-        return str(self.secret() if callable(self.secret) else self.secret or "")
+        return Secret(self.secret() if callable(self.secret) else self.secret or "")
 
 
 def token_ask(
@@ -87,9 +87,11 @@ def client_ask(
 
 def read_answer(
     provider: Provider,
+    client: Client,
     answer: Answer,
     now: float,
     old: TokenSet | None,
+    *,
     spent: str | None = None,
 ) -> TokenSet | AuthError:
     """Return the tokens in an answer, or the error that it stands for; a signed gateway must prove itself.
@@ -97,7 +99,9 @@ def read_answer(
     Raises:
         ConfigurationError: The platform key cannot be used.
     """
-    result = read_tokens(answer, now, old, provider, spent=spent)
+    # Nothing may fail here, when a token may be in hand: a secret is not asked for once more.
+    secrets = [client.secret] if isinstance(client.secret, str) else []
+    result = read_tokens(answer, now, old, provider, spent=spent, secrets=secrets)
     if provider.gateway and isinstance(result, TokenSet | ReauthorizationRequired):
         # Whoever cuts the signature off must neither give tokens nor end a grant.
         doubt = provider.gateway.doubt(answer.body.decode("utf-8", "replace"))

@@ -186,7 +186,7 @@ class AuthorizationCode(RefreshToken):
         Raises:
             ReauthorizationRequired: As for ``read``.
         """
-        fields: dict[str, str] = {"code": self.read(redirect, pending)}
+        fields: dict[str, str] = {"code": Secret(self.read(redirect, pending))}
         if pending.redirect_uri:
             fields["redirect_uri"] = pending.redirect_uri
         if pending.code_verifier:
@@ -194,7 +194,7 @@ class AuthorizationCode(RefreshToken):
         if self.resource:
             fields["resource"] = self.resource
         ask = token_ask(self.provider, self.client, "authorization_code", fields | self.params, now)
-        return read_answer(self.provider, send(ask), now, None)
+        return read_answer(self.provider, self.client, send(ask), now, None)
 
     def _check(self, said: Mapping[str, str], pending: PendingLogin) -> None:
         name = self.page.names.get("client_id", "client_id") or "client_id"

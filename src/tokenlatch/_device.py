@@ -99,7 +99,7 @@ class DeviceCode(RefreshToken):
             answer = send(token_ask(self.provider, self.client, DEVICE_CODE, fields, now))
         except TransportError:
             return replace(prompt, interval=prompt.interval * 2)  # RFC 8628 section 3.5
-        result = read_answer(self.provider, answer, now, None)
+        result = read_answer(self.provider, self.client, answer, now, None)
         return _heard(prompt, result) if isinstance(result, AuthError) else result
 
 

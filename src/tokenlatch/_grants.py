@@ -111,7 +111,7 @@ class ClientGrant:
         answer = send(self._ask(tokens, now))
         spends_refresh = self.provider.exchange_source == "refresh_token"
         spent = self.spend(tokens) if spends_refresh else None
-        return read_answer(self.provider, answer, now, tokens, spent)
+        return read_answer(self.provider, self.client, answer, now, tokens, spent=spent)
 
     @property
     def client(self) -> Client:

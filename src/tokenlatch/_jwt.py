@@ -6,6 +6,7 @@ Law: pure; signing is joserfc's work, the clock's reading comes in as ``now``.
 import json
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -93,16 +94,20 @@ def _load(key: str) -> "tuple[Key, str]":
     from joserfc import jwk
 
     if key.lstrip().startswith("{"):
-        return _load_jwk(key)
+        found = _load_jwk(key)
+        if found is None:
+            raise ConfigurationError("The JWK for the assertion cannot be read.")
+        return found
     if "-----BEGIN" not in key:
         return jwk.OctKey.import_key(key), "HS256"
-    try:
+    plain = None
+    with suppress(ValueError, TypeError):  # raised outside: its frames hold the key
         plain = serialization.load_pem_private_key(key.encode(), password=None)
-    except (ValueError, TypeError):
+    if plain is None:
         message = (
             "The key for the assertion cannot be read: pass an unencrypted PEM, a JWK, or a secret."
         )
-        raise ConfigurationError(message) from None
+        raise ConfigurationError(message)
     if isinstance(plain, rsa.RSAPrivateKey):
         return jwk.RSAKey.import_key(key), "RS256"
     if isinstance(plain, ec.EllipticCurvePrivateKey):
@@ -110,15 +115,15 @@ def _load(key: str) -> "tuple[Key, str]":
     return jwk.OKPKey.import_key(key), "EdDSA"
 
 
-def _load_jwk(key: str) -> "tuple[Key, str]":
+def _load_jwk(key: str) -> "tuple[Key, str] | None":
+    """Return a JWK and its algorithm; None: it is none. Raises nothing, for its frame holds the key."""
     from joserfc import jwk
     from joserfc.errors import JoseError
 
-    try:
+    usual = {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA", "oct": "HS256"}
+    with suppress(ValueError, TypeError, KeyError, JoseError):
         raw = json.loads(key)
         loaded = jwk.import_key(raw)
-    except (ValueError, TypeError, KeyError, JoseError):
-        raise ConfigurationError("The JWK for the assertion cannot be read.") from None
-    usual = {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA", "oct": "HS256"}
-    curve = {"P-384": "ES384", "P-521": "ES512"}.get(raw.get("crv", ""))
-    return loaded, raw.get("alg") or curve or usual[raw["kty"]]
+        curve = {"P-384": "ES384", "P-521": "ES512"}.get(raw.get("crv", ""))
+        return loaded, raw.get("alg") or curve or usual[raw["kty"]]
+    return None

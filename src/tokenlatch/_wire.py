@@ -7,7 +7,7 @@ import json
 import re
 import zlib
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -61,6 +61,10 @@ class Ask:
     method: str = "POST"
     as_json: bool = False
 
+    def __repr__(self) -> str:
+        url = self.url.partition("?")[0]  # some providers want the secret behind it
+        return f"Ask(url={url!r}, method={self.method!r}, as_json={self.as_json})"
+
     def body(self) -> bytes:
         """Return the fields as application/x-www-form-urlencoded (RFC 6749 appendix B), or as JSON."""
         if self.as_json:
@@ -98,6 +102,7 @@ def read_tokens(
     shape: AnswerShape = RFC6749,
     *,
     spent: str | None = None,
+    secrets: Collection[str] = (),
 ) -> TokenSet | AuthError:
     """Return the tokens in an answer, or the error that it stands for.
 
@@ -107,9 +112,11 @@ def read_tokens(
         old: The token set before; what the answer leaves out is kept (RFC 6749 section 6).
         shape: How the provider answers.
         spent: The refresh token that was sent: an answer without a new one leaves it in use.
+        secrets: What else was sent that an error must not repeat.
     """
     fields = read_fields(answer, shape.strip_prefix)
-    error = read_error(answer, fields, now, shape)
+    known = (spent, *((old.access_token, old.refresh_token) if old else ()), *secrets)
+    error = read_error(answer, fields, now, shape, [each for each in known if each])
     if error:
         return error
     node = shape.node(fields or {})  # never empty here: read_error has seen an access token
@@ -160,17 +167,21 @@ def read_error(
     fields: Mapping[str, object] | None,
     now: float,
     shape: AnswerShape = RFC6749,
+    secrets: Collection[str] = (),
 ) -> AuthError | None:
-    """Return the error that an answer stands for, or None when it brings an access token."""
+    """Return the error that an answer stands for, or None when it brings an access token.
+
+    Some providers repeat what they were sent: ``secrets`` are taken out of what they say.
+    """
     status, node = answer.status, shape.node(fields or {})
-    code, description, uri = map(_clean, shape.refusal(node))
+    code, description, uri = (_clean(said, secrets) for said in shape.refusal(node))
     brought = shape.rotation == "prolonged" or shape.value(node, "access_token")
     if fields is not None and not code and 200 <= status < 300 and brought:
         return None
     said = ": ".join(part for part in (code, description) if part) or "no error code"
     sick = status in {408, 425, 429} or status >= 500
     kind = shape.kind(code) or ("retry" if sick else "unknown" if code else "unreadable")
-    mime = answer.headers.get("content-type") or "no content type"
+    mime = _clean(answer.headers.get("content-type")) or "no content type"
     what = f"HTTP {status}, {mime}, {len(answer.body)} bytes"
     error_class, message = _MEANING[kind]
     error = error_class(
@@ -279,7 +290,9 @@ def _nothing(_: str) -> None:
     """Read NaN and Infinity as null: JSON has neither, and a NaN differs from itself."""
 
 
-def _clean(said: str | None) -> str | None:
+def _clean(said: str | None, secrets: Collection[str] = ()) -> str | None:
+    for secret in secrets:
+        said = said and said.replace(secret, "***")  # before the cut, which may leave half of it
     return said and "".join(letter if letter.isprintable() else " " for letter in said)[:200]
 
 
