@@ -1,0 +1,149 @@
+"""The dance, explored: in every interleaving of two or three workers, whatever goes wrong, all promises hold."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.model import worker
+from tests.model.explorer import Explorer
+from tests.model.invariants import ALWAYS, explore
+from tests.model.worker import first_state, make_worker, stage
+from tests.model.world import Budget, Rules, World
+
+OLD = Rules(begin=85, calls=("token", "token"))  # A0 is old but good; after a tick it has expired
+REFUSED = Rules(begin=50, calls=("refused", "token"))  # A0 is young, and an API refuses it
+ACCEPTED = Rules(begin=50, calls=("refused", "accepted"), tick=1)
+LOGIN = Rules(begin=50, calls=("refused", "login"))
+HOSTS = Rules(atomic=True, apart=True, revokes=False)  # who loses the lock passes for dead
+
+QUICK = {
+    "two deaths": (2, Rules(), {"crashes": 2}),
+    "deaths and a lost answer": (2, Rules(), {"crashes": 2, "lost": 1}),
+    "two lost answers": (2, Rules(), {"crashes": 1, "lost": 2}),
+    "a bad network": (2, Rules(), {"crashes": 1, "lost": 1, "unsent": 1, "sick": 1}),
+    "no connection three times": (2, Rules(), {"unsent": 3}),
+    "a server that does not revoke": (2, Rules(revokes=False), {"crashes": 2, "lost": 1}),
+    "a server with a grace": (2, Rules(grace=5), {"crashes": 2, "lost": 1}),
+    "the first refresh of all": (2, Rules(first=True), {"crashes": 2, "lost": 1}),
+    "refreshing ahead, then expiry": (2, OLD, {"crashes": 1, "ticks": 1}),
+    "a refused token": (2, REFUSED, {"crashes": 1, "lost": 1, "sick": 1}),
+    "a token that is accepted": (2, ACCEPTED, {"crashes": 1}),
+    "refreshing by hand": (2, Rules(begin=50, calls=("refresh",)), {"crashes": 1, "lost": 1}),
+    "a login in between": (2, Rules(calls=("token", "login")), {"crashes": 1, "ticks": 1}),
+    "a disk that breaks": (2, Rules(), {"crashes": 1, "breaks": 1}),
+    "a disk that breaks beside another": (2, Rules(spills=True), {"crashes": 1, "breaks": 1}),
+    "no patience": (2, Rules(), {"crashes": 1, "waits": 1}),
+    "a lost lock": (2, Rules(atomic=True), {"crashes": 1, "thefts": 1}),
+    "a lost lock between hosts": (2, HOSTS, {"crashes": 1, "thefts": 1}),
+    "three workers": (3, Rules(), {"crashes": 1}),
+}
+
+LARGE = {
+    "three workers, two deaths, a lost answer": (3, Rules(), {"crashes": 2, "lost": 1}),
+    "three workers ahead of expiry": (3, OLD, {"crashes": 1, "ticks": 1}),
+    "three workers, a refused token": (3, REFUSED, {"crashes": 1, "lost": 1}),
+    "three workers, a disk that breaks": (3, Rules(spills=True), {"crashes": 1, "breaks": 1}),
+    "an answer lost ahead of expiry": (2, OLD, {"crashes": 2, "lost": 1, "ticks": 1}),
+    "a grace that ends": (2, replace(OLD, grace=15), {"crashes": 1, "lost": 2, "ticks": 1}),
+    "a broken disk over an expiry": (2, OLD, {"crashes": 1, "breaks": 1, "ticks": 1}),
+    "a login and a lost answer": (2, LOGIN, {"crashes": 1, "lost": 1, "ticks": 1}),
+}
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_every_interleaving_keeps_every_promise(name):
+    """Two workers with all troubles in turn, and three with one death: no schedule breaks an invariant."""
+    workers, rules, budget = QUICK[name]
+    report = explore(workers, rules, **budget)
+    print(report)  # noqa: T201 - the figures, for pytest -s
+    assert report.rule is None, str(report)
+
+
+@pytest.mark.storm
+@pytest.mark.parametrize("name", LARGE)
+def test_every_interleaving_of_more_keeps_every_promise(name):
+    """The same with three workers, and with more going wrong in one run."""
+    workers, rules, budget = LARGE[name]
+    report = explore(workers, rules, **budget)
+    print(report)  # noqa: T201
+    assert report.rule is None, str(report)
+
+
+# ----------------------------------------------------------------------------------------- the order of the steps
+
+
+def schedule_of(rules: Rules) -> list[str]:
+    """Return the steps of the only schedule of a worker that is alone."""
+    with stage():
+        world = World(rules, Budget(), rules.begin, first_state(rules))
+        explorer = Explorer(world, [make_worker(0, rules)], ALWAYS, [])
+        assert explorer.run().schedules == 1
+        return [step.removeprefix("0: ") for step in explorer.way_to_the_end()]
+
+
+def test_the_steps_of_the_dance_are_in_the_documented_order():
+    """Lock, load, commit(intent), reserve, send, commit(new), unlock: whoever reorders them meets this test."""
+    assert schedule_of(Rules()) == [
+        "asks (token)",
+        "looks: generation 1, A0",
+        "lock",
+        "load: generation 1, A0",
+        "commit(intent): write",
+        "commit(intent): move",
+        "reserve",
+        "send R0",
+        "answer: A1, R1",
+        "commit(new): write",
+        "commit(new): move",
+        "unlock",
+    ]
+
+
+def test_a_good_token_takes_no_step_but_a_look():
+    """Without need there is no lock, no request and no write."""
+    assert schedule_of(Rules(begin=50)) == ["asks (token)", "looks: generation 1, A0"]
+
+
+def test_merging_points_hides_nothing(monkeypatch):
+    """With every history kept apart, exactly the same worlds are reached."""
+
+    def worlds() -> set[World]:
+        with stage():
+            cast = [make_worker(number, OLD) for number in range(2)]
+            world = World(OLD, Budget(ticks=1), OLD.begin, first_state(OLD))
+            explorer = Explorer(world, cast, ALWAYS, [])
+            assert explorer.run().rule is None
+        return {state.world for state in explorer.states}
+
+    merged = worlds()
+    monkeypatch.setattr(worker, "_memory", lambda *_: None)
+    assert worlds() == merged
+
+
+# ------------------------------------------------------------------------------------------------ what it cannot do
+
+
+LIMITS = {
+    "a request that arrives after its sender gave it up": (
+        # It was sent again, and answered; then the first one comes and counts as a replay. No client can prevent that.
+        (2, Rules(), {"lost": 1, "late": 1}),
+        "nothing_lost",
+    ),
+    "a token that could not be saved for more than 300 s": (
+        # So long, the others leave the grant to the worker that has it in memory; then they must try for themselves.
+        (2, Rules(tick=400), {"breaks": 1, "ticks": 1}),
+        "nothing_lost",
+    ),
+    "a lock file that is deleted while it is held": (
+        # A file can be compared and moved, but not in one step: two holders may both find it unchanged.
+        (2, Rules(), {"thefts": 1}),
+        "sent_once",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_known_limits_are_limits_still(name):
+    """Beyond these the promises end (ARCHITECTURE.md); the explorer finds each, so it does look there."""
+    (workers, rules, budget), rule = LIMITS[name]
+    assert explore(workers, rules, **budget).rule == rule
