@@ -33,7 +33,7 @@ class Draft:
         headers: Headers to set.
     """
 
-    url: str
+    url: str = field(repr=False)  # the token may be in it
     body: bytes | None = field(default=None, repr=False)
     mime: str = ""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -3,7 +3,7 @@
 Law: as for ``_requestslike``; a dressed request never follows a redirect to another origin.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin
 
@@ -97,7 +97,7 @@ class MannerHook(Hook):
         return False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class _Plain:
     """The request as the caller wrote it."""
 
@@ -120,7 +120,7 @@ class _Judge:
     auth: MannerHook
     plain: _Plain
     tokens: TokenSet
-    url: str = ""
+    url: str = field(default="", repr=False)
     method: str | None = None
 
     def __call__(self, response: Any, **kwargs: Any) -> Any:  # noqa: ANN401
