@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from tokenlatch._env import ca_bundle
@@ -130,20 +131,27 @@ class _Sender:
         return body
 
     def _tls(self) -> ssl.SSLContext:
-        """Return the one context: to build it takes 20 ms."""
+        """Return the one context: to build it takes 20 ms.
+
+        Raises:
+            ConfigurationError: The certificates cannot be read.
+        """
         if self._context is None:
-            bundle = (
-                self.verify if isinstance(self.verify, str) else import_module("certifi").where()
-            )
-            context = ssl.create_default_context(cafile=bundle)
-            if self.verify is False:
-                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            if self.cert:
-                context.load_cert_chain(
-                    *((self.cert,) if isinstance(self.cert, str) else self.cert)
-                )
-            self._context = context
+            try:
+                self._context = self._new_context()
+            except OSError as problem:
+                name = type(problem).__name__
+                message = f"The TLS certificates cannot be read ({name}): check verify=, cert=, SSL_CERT_FILE."
+                raise ConfigurationError(message) from problem
         return self._context
+
+    def _new_context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=self._bundle())
+        if self.verify is False:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if self.cert:
+            context.load_cert_chain(*((self.cert,) if isinstance(self.cert, str) else self.cert))
+        return context
 
     def _bundle(self) -> str | None:
         """Return the file of trusted certificates; None: the system's."""
@@ -182,17 +190,12 @@ class RequestsSender(_Sender):
     def _never_sent(self, problem: Exception) -> bool:
         import requests
 
-        if isinstance(
-            problem,
-            requests.ConnectTimeout | requests.exceptions.SSLError | requests.exceptions.InvalidURL,
-        ):
+        if isinstance(problem, requests.exceptions.SSLError):
+            return _in_handshake(problem)
+        if isinstance(problem, requests.ConnectTimeout | requests.exceptions.InvalidURL):
             return True
-        reason = getattr(problem.args[0] if problem.args else None, "reason", None)
-        return type(reason).__name__ in {
-            "NewConnectionError",
-            "NameResolutionError",
-            "ConnectTimeoutError",
-        }
+        unconnected = {"NewConnectionError", "NameResolutionError", "ConnectTimeoutError"}
+        return any(type(each).__name__ in unconnected for each in _chain(problem))
 
 
 class HttpxSender(_Sender):
@@ -258,7 +261,30 @@ def _without_request(problem: BaseException) -> tuple[str, BaseException]:
 
     The client's own text may hold the URL with its query, so only the system's words are taken.
     """
-    chain: list[BaseException] = [problem]
+    chain = _chain(problem)
+    words = next(
+        (each.strerror for each in reversed(chain) if isinstance(each, OSError) and each.strerror),
+        None,
+    )
+    text = f"{type(problem).__name__}: {words}" if words else type(problem).__name__
+    try:
+        cause = type(problem)(words or "")
+    except Exception:  # noqa: BLE001 - an error class with other arguments
+        cause = OSError(text)
+    return text, cause
+
+
+def _in_handshake(problem: BaseException) -> bool:
+    """Tell whether TLS failed before anything was sent; what breaks later is an SSL error as well."""
+    return any(
+        frame.f_code.co_name == "do_handshake"
+        for each in _chain(problem)
+        for frame, _ in walk_tb(each.__traceback__)
+    )
+
+
+def _chain(problem: BaseException) -> list[BaseException]:
+    chain = [problem]
     while len(chain) < 10:
         last = chain[-1]
         inner = (
@@ -270,16 +296,7 @@ def _without_request(problem: BaseException) -> tuple[str, BaseException]:
         if not isinstance(inner, BaseException) or inner in chain:
             break
         chain.append(inner)
-    words = next(
-        (each.strerror for each in reversed(chain) if isinstance(each, OSError) and each.strerror),
-        None,
-    )
-    text = f"{type(problem).__name__}: {words}" if words else type(problem).__name__
-    try:
-        cause = type(problem)(words or "")
-    except Exception:  # noqa: BLE001 - an error class with other arguments
-        cause = OSError(text)
-    return text, cause
+    return chain
 
 
 def _host(url: str) -> str:
