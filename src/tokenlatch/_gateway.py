@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
 from tokenlatch._signing import SignType, canonical, members, sign, verify
+from tokenlatch._state import Secret
 
 _STAMP: Final = "%Y-%m-%d %H:%M:%S"
 _ENVELOPES: Final = ("error_response", "result", "data")
@@ -79,7 +80,8 @@ class Gateway:
         whole.pop(self.name("sign"), None)
         # The gateway signs empty values too, its SDKs leave them out: so none is ever sent.
         whole = {name: value for name, value in whole.items() if value}
-        return whole | {self.name("sign"): sign(canonical(whole), private_key, self.sign_type)}
+        text = Secret(canonical(whole))
+        return whole | {self.name("sign"): sign(text, private_key, self.sign_type)}
 
     def token_form(
         self, fields: Mapping[str, str], *, app_id: str, private_key: str, now: float
@@ -89,7 +91,7 @@ class Gateway:
         Raises:
             ConfigurationError: The key cannot be used.
         """
-        business = json.dumps(fields, separators=(",", ":"), ensure_ascii=False)
+        business = Secret(json.dumps(fields, separators=(",", ":"), ensure_ascii=False))
         params = {
             self.name("method"): self.token_method,
             self.name("biz_content"): business,
