@@ -4,7 +4,7 @@ Law: knows no HTTP client; the token goes to the origins named and nowhere else.
 """
 
 from collections import deque
-from typing import Any, ClassVar, Literal, Self, TypeAlias
+from typing import ClassVar, Literal, Self, TypeAlias
 
 from tokenlatch._attach import Manner, manner_of
 from tokenlatch._origins import Named, Origins
@@ -32,12 +32,21 @@ class Bearer:
 
     _with_manner: ClassVar[type["Bearer"] | None] = None
 
-    def __new__(cls, *args: Any, attach: Attach | None = None, **_: Any) -> Self:  # noqa: ANN401 - as __init__
+    def __new__(
+        cls,
+        source: object = None,
+        *_: object,
+        attach: Attach | None = None,
+        **__: object,
+    ) -> Self:
         """Choose once how tokens are attached, so that the usual way has nothing to ask later."""
-        source = args[0] if args else None
-        if cls._with_manner and isinstance(source, TokenSource) and manner_of(source.grant, attach):
-            return object.__new__(cls._with_manner)  # type: ignore[return-value]  # a subclass
-        return object.__new__(cls)
+        if not isinstance(source, TokenSource) or manner_of(source.grant, attach) is None:
+            return object.__new__(cls)
+        other = cls.__dict__.get("_with_manner")
+        if other is None and not issubclass(cls, cls._with_manner or Bearer):
+            message = f"{cls.__name__} attaches a Bearer header, and {source!r} wants another way."
+            raise ConfigurationError(message)
+        return object.__new__(other if other else cls)  # type: ignore[no-any-return]  # a subclass
 
     def __init__(
         self,

@@ -114,7 +114,10 @@ class MannerFlow(Flow):
             fresh = type(request)(request.method, dressed.url, content=dressed.body)
             request.stream, request._content = _once(fresh.stream), dressed.body  # noqa: SLF001 - as it reads itself
         for name, value in dressed.headers.items():
-            _put_on(request.headers, name, value)
+            if dressed.body is None:
+                _put_on(request.headers, name, value)
+            else:
+                request.headers[name] = value  # type and length of a form are no secrets
         return request
 
 
