@@ -35,6 +35,7 @@ class MannerFlow(Flow):
             except StopIteration:
                 return
             except AuthError as problem:
+                request.url = url  # else the client's frames, and a crash report, show the token
                 raise self._as_theirs(problem, request, url) from problem.__cause__
             error = None
             if what == "send":
@@ -64,6 +65,7 @@ class MannerFlow(Flow):
             except StopIteration:
                 return
             except AuthError as problem:
+                request.url = url  # else the client's frames, and a crash report, show the token
                 raise self._as_theirs(problem, request, url) from problem.__cause__
             error = None
             if what == "send":
