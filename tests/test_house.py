@@ -281,7 +281,8 @@ ROOMS = {
     r"\btime\.time\b": (
         "_source.py",
         "_stores/file.py",
-    ),  # the store: how old a holder is, for its message
+        "cli/doctor.py",
+    ),  # the store: how old a holder is, for its message; the doctor: whether the clock is right
     r"[\"']invalid_grant[\"']": ("_shape.py", "providers/"),
     r"[\"']insufficient_scope[\"']": ("_wire.py",),
     r"[\"']Bearer ": ("_bearer.py", "_requestslike.py", "providers/"),

@@ -35,7 +35,8 @@ class Counter:
 
     def announced(self) -> bool:
         """Tell whether a commit came after the last ``look``; one byte is enough for 255 of them."""
-        return self._map[0] != self._seen  # the hot path: a slice would cost as much as all the rest
+        # The hot path: a slice would cost as much as all the rest.
+        return self._map[0] != self._seen
 
     def look(self) -> None:
         """Remember the count; to be called before the state is read."""

@@ -109,6 +109,18 @@ def private_directory(path: str, *, allow_open: bool = False) -> None:
     """
     try:
         _make_private(path)
+    except OSError as problem:
+        raise failure(path, "use the directory", problem) from problem
+    check_directory(path, allow_open=allow_open)
+
+
+def check_directory(path: str, *, allow_open: bool = False) -> None:
+    """Check a directory that exists.
+
+    Raises:
+        StoreError: It is not ours, others may write there, or it cannot be looked at.
+    """
+    try:
         status = os.stat(path)
     except OSError as problem:
         raise failure(path, "use the directory", problem) from problem

@@ -10,6 +10,7 @@ from typing import Final
 
 COMMANDS: Final = {
     "demo": "Watch processes of all three clients share one rotating grant.",
+    "doctor": "Check that a token file is safe where it lies, and how its grant is.",
 }
 """What there is, in the order of ``--help``, and the sentence that it says of each."""
 
