@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from tokenlatch._asking import Client
+from tokenlatch._dpop import WANTS_NONCE, Dpop
 from tokenlatch._shape import find, text
 from tokenlatch._state import TokenSet
 from tokenlatch._wire import is_refusal
@@ -31,22 +32,25 @@ class Draft:
         body: Its body, where the token goes into it; else None.
         mime: Its content type, or "".
         headers: Headers to set.
+        method: Its HTTP method.
     """
 
     url: str = field(repr=False)  # the token may be in it
     body: bytes | None = field(default=None, repr=False)
     mime: str = ""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    method: str = "GET"
 
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """One provider's way; ``client`` signs where signing is needed."""
+    """One provider's way; ``client`` signs where signing is needed, ``dpop`` proves where it is asked for."""
 
     attach: Attach
     rejected_when: Rejection
     provider: Provider
     client: Client | None = None
+    dpop: Dpop | None = None
 
     @property
     def reads_body(self) -> bool:
@@ -71,6 +75,10 @@ class Manner:
             ConfigurationError: The token would go into a form, and the body is none.
         """
         place, name = self.attach.place, self.attach.name
+        if self.dpop is not None:
+            token = tokens.access_token
+            proof = self.dpop.proof(draft.method, draft.url, now, token)
+            return Draft(draft.url, headers={"Authorization": f"DPoP {token}", "DPoP": proof})
         companions = {
             theirs: text(tokens.extra.get(ours)) or ""
             for theirs, ours in self.attach.companions.items()
@@ -84,6 +92,13 @@ class Manner:
         if place == "form":
             return _as_form(draft.url, _with(fields, added))
         return self._sign(draft, dict(fields), tokens.access_token, now)
+
+    def wants_nonce(self, url: str, status: int, headers: Mapping[str, str]) -> bool:
+        """Tell whether an API refused only because the proof had no good nonce (RFC 9449 section 9)."""
+        if self.dpop is None:
+            return False
+        fresh = self.dpop.learn(url, {"dpop-nonce": headers.get("DPoP-Nonce", "")})
+        return fresh and status == 401 and WANTS_NONCE in headers.get("WWW-Authenticate", "")
 
     def is_rejected(
         self, status: int, headers: Mapping[str, str], read: Callable[[], bytes | None]
@@ -146,10 +161,13 @@ def manner_of(grant: object, attach: Attach | None) -> Manner | None:
         provider = None
     where = attach or (provider.attach if provider else BEARER)
     refused = provider.rejected_when if provider else Rejection()
-    if where == BEARER and refused == Rejection():
+    dpop = getattr(grant, "dpop", None)
+    if where == BEARER and refused == Rejection() and dpop is None:
         return None
+    if dpop is not None and where != BEARER:
+        raise ConfigurationError("DPoP has a header of its own: leave attach out.")
     blank = provider or Provider("https://none.invalid/")
-    return Manner(where, refused, blank, getattr(grant, "client", None))
+    return Manner(where, refused, blank, getattr(grant, "client", None), dpop)
 
 
 def _form(draft: Draft) -> list[tuple[str, str]]:

@@ -16,6 +16,7 @@ from tokenlatch._asking import read_answer, token_ask
 from tokenlatch._grants import ClientSecret, RefreshToken, Send
 from tokenlatch._jwt import Assertion
 from tokenlatch._state import Secret, TokenSet
+from tokenlatch._wire import Ask
 from tokenlatch.errors import AuthError, ConfigurationError, ReauthorizationRequired
 from tokenlatch.providers import ClientAuth, Provider
 
@@ -72,6 +73,7 @@ class AuthorizationCode(RefreshToken):
         resource: The API the token is for (RFC 8707).
         params: Further fields of every token request.
         assertion: As for ``ClientCredentials``.
+        dpop: As for ``ClientCredentials``; all who share the grant need the same key.
         pkce: Whether to use PKCE; default: what the provider advises.
 
     Raises:
@@ -92,6 +94,7 @@ class AuthorizationCode(RefreshToken):
         resource: str | None = None,
         params: Mapping[str, str] | None = None,
         assertion: Assertion | None = None,
+        dpop: ClientSecret | None = None,
         pkce: bool | None = None,
     ) -> None:
         super().__init__(
@@ -103,6 +106,7 @@ class AuthorizationCode(RefreshToken):
             resource=resource,
             params=params,
             assertion=assertion,
+            dpop=dpop,
         )
         page = self.provider.authorize
         if page is None:
@@ -193,8 +197,13 @@ class AuthorizationCode(RefreshToken):
             fields["code_verifier"] = pending.code_verifier
         if self.resource:
             fields["resource"] = self.resource
-        ask = token_ask(self.provider, self.client, "authorization_code", fields | self.params, now)
-        return read_answer(self.provider, self.client, send(ask), now, None)
+        fields |= self.params
+
+        def make() -> Ask:
+            return token_ask(self.provider, self.client, "authorization_code", fields, now)
+
+        answer = self._sent(make, send, now)
+        return read_answer(self.provider, self.client, answer, now, None)
 
     def _check(self, said: Mapping[str, str], pending: PendingLogin) -> None:
         name = self.page.names.get("client_id", "client_id") or "client_id"

@@ -46,7 +46,7 @@ class Bearer:
         if other is None and not issubclass(cls, cls._with_manner or Bearer):
             message = f"{cls.__name__} attaches a Bearer header, and {source!r} wants another way."
             raise ConfigurationError(message)
-        return object.__new__(other if other else cls)  # type: ignore[no-any-return]  # a subclass
+        return object.__new__(other or cls)  # type: ignore[no-any-return]  # a subclass
 
     def __init__(
         self,

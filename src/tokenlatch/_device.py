@@ -96,7 +96,9 @@ class DeviceCode(RefreshToken):
             return ReauthorizationRequired("The code was not used in time: log in again.")
         fields = {"device_code": prompt.device_code, **self.params}
         try:
-            answer = send(token_ask(self.provider, self.client, DEVICE_CODE, fields, now))
+            answer = self._sent(
+                lambda: token_ask(self.provider, self.client, DEVICE_CODE, fields, now), send, now
+            )
         except TransportError:
             return replace(prompt, interval=prompt.interval * 2)  # RFC 8628 section 3.5
         result = read_answer(self.provider, self.client, answer, now, None)

@@ -47,6 +47,7 @@ class JWTBearer(ClientGrant):
         scope: Space-separated scope to ask for.
         resource: The API the token is for (RFC 8707).
         params: Further form fields.
+        dpop: As for ``ClientCredentials``.
 
     Raises:
         ConfigurationError: A value cannot be meant.
@@ -70,6 +71,7 @@ class JWTBearer(ClientGrant):
         scope: str | None = None,
         resource: str | None = None,
         params: Mapping[str, str] | None = None,
+        dpop: ClientSecret | None = None,
     ) -> None:
         super().__init__(
             provider,
@@ -80,6 +82,7 @@ class JWTBearer(ClientGrant):
             resource=resource,
             params=params,
             assertion=assertion,
+            dpop=dpop,
         )
         if (key is None) == (signed is None):
             raise ConfigurationError("JWTBearer needs either a key to sign with, or signed=.")
@@ -136,6 +139,7 @@ class TokenExchange(ClientGrant):
         resource: The API the token is for (RFC 8707).
         params: Further form fields.
         assertion: As for ``ClientCredentials``.
+        dpop: As for ``ClientCredentials``.
         name: What tells this subject from others that share a store.
 
     Raises:
@@ -162,6 +166,7 @@ class TokenExchange(ClientGrant):
         resource: str | None = None,
         params: Mapping[str, str] | None = None,
         assertion: Assertion | None = None,
+        dpop: ClientSecret | None = None,
         name: str = "",
     ) -> None:
         super().__init__(
@@ -173,6 +178,7 @@ class TokenExchange(ClientGrant):
             resource=resource,
             params=params,
             assertion=assertion,
+            dpop=dpop,
         )
         self.audience, self.name = audience, name
         self._types = {

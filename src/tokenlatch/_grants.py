@@ -4,9 +4,11 @@ Law: pure; a grant builds the request and reads the answer, and the source does 
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Protocol, TypeAlias, get_args
 
 from tokenlatch._asking import Client, read_answer, token_ask
+from tokenlatch._dpop import Dpop, wants_nonce
 from tokenlatch._jwt import Assertion
 from tokenlatch._state import Identity, Secret, TokenSet
 from tokenlatch._wire import Answer, Ask
@@ -37,7 +39,7 @@ class Grant(Protocol):
         """Return the refresh token that the next exchange would send, or None."""
 
     def exchange(self, tokens: TokenSet | None, send: Send, now: float) -> TokenSet | AuthError:
-        """Get the next token set: one call of ``send`` at the most."""
+        """Get the next token set: one call of ``send``, and one more where a nonce was asked for."""
 
 
 class ClientGrant:
@@ -58,6 +60,7 @@ class ClientGrant:
         resource: str | None = None,
         params: Mapping[str, str] | None = None,
         assertion: Assertion | None = None,
+        dpop: ClientSecret | None = None,
     ) -> None:
         self.provider = Provider(provider) if isinstance(provider, str) else provider
         self.client_id = client_id
@@ -65,6 +68,7 @@ class ClientGrant:
         self.resource = resource
         self.params = dict(params or {})
         self.assertion = assertion
+        self.dpop = Dpop(dpop) if dpop is not None else None
         self._secret = Secret(client_secret) if isinstance(client_secret, str) else client_secret
         default = self.provider.client_auth if client_secret is not None else "none"
         self.client_auth: ClientAuth = client_auth or default
@@ -108,10 +112,23 @@ class ClientGrant:
 
     def exchange(self, tokens: TokenSet | None, send: Send, now: float) -> TokenSet | AuthError:
         """Get the next token set from the token endpoint."""
-        answer = send(self._ask(tokens, now))
+        answer = self._sent(lambda: self._ask(tokens, now), send, now)
         spends_refresh = self.provider.exchange_source == "refresh_token"
         spent = self.spend(tokens) if spends_refresh else None
         return read_answer(self.provider, self.client, answer, now, tokens, spent=spent)
+
+    def _sent(self, make: Callable[[], Ask], send: Send, now: float) -> Answer:
+        """Send a token request, with a proof where tokens are bound to a key (RFC 9449 section 5)."""
+        if self.dpop is None:
+            return send(make())
+        ask = make()
+        proof = self.dpop.proof(ask.method, ask.url, now)
+        answer = send(replace(ask, headers={**ask.headers, "DPoP": proof}))
+        if self.dpop.learn(ask.url, answer.headers) and wants_nonce(answer):
+            ask = make()  # nothing was spent (RFC 9449 section 8); an assertion works once
+            proof = self.dpop.proof(ask.method, ask.url, now)
+            answer = send(replace(ask, headers={**ask.headers, "DPoP": proof}))
+        return answer
 
     @property
     def client(self) -> Client:
@@ -153,6 +170,7 @@ class ClientCredentials(ClientGrant):
         params: Further form fields, such as ``{"audience": "..."}``.
         assertion: How assertions are signed, where ``client_auth`` is ``"private_key_jwt"`` or
             ``"client_secret_jwt"``; the key is ``client_secret``.
+        dpop: Private key, PEM or JWK, that tokens are to be bound to (RFC 9449); text or a callable.
 
     Raises:
         ConfigurationError: A value cannot be meant.
@@ -184,6 +202,7 @@ class RefreshToken(ClientGrant):
         resource: The API the token is for (RFC 8707).
         params: Further form fields.
         assertion: As for ``ClientCredentials``.
+        dpop: As for ``ClientCredentials``; all who share the grant need the same key.
 
     Raises:
         ConfigurationError: A value cannot be meant.
@@ -203,6 +222,7 @@ class RefreshToken(ClientGrant):
         resource: str | None = None,
         params: Mapping[str, str] | None = None,
         assertion: Assertion | None = None,
+        dpop: ClientSecret | None = None,
     ) -> None:
         super().__init__(
             provider,
@@ -213,6 +233,7 @@ class RefreshToken(ClientGrant):
             resource=resource,
             params=params,
             assertion=assertion,
+            dpop=dpop,
         )
         self._first = Secret(refresh_token) if refresh_token else None
 

@@ -86,13 +86,17 @@ class MannerFlow(Flow):
             rewind = _nothing
             yield "read", request
         content = request.content if manner.reads_body else None
-        draft = Draft(str(request.url), content, request.headers.get("Content-Type", ""))
+        mime = request.headers.get("Content-Type", "")
+        draft = Draft(str(request.url), content, mime, method=request.method)
         method = manner.method_of(draft)
         tokens: TokenSet = yield "token", None
         response = yield "send", self._dressed(request, draft, tokens)
         ours = str(response.request.url) == str(request.url) and str(request.url) in origins
         if not ours:  # after redirects it is another request's answer
             return
+        if manner.wants_nonce(draft.url, response.status_code, response.headers) and rewind:
+            rewind()
+            response = yield "send", self._dressed(request, draft, tokens)
         if manner.judges_body and _is_short(response):
             yield "read", response
 

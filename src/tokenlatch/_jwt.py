@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from tokenlatch.errors import ConfigurationError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from joserfc.jwk import Key
 
 CLIENT_ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_PUBLIC: Final = {"kty", "crv", "x", "y", "n", "e"}
 _CURVES: Final = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 
 
@@ -66,25 +68,51 @@ def signed(claims: Mapping[str, object], key: str, how: Assertion, now: float) -
     Raises:
         ConfigurationError: The key cannot be used.
     """
-    try:
-        from joserfc import jwt
-        from joserfc.errors import JoseError
-    except ImportError:
-        message = "Assertions need the library joserfc: pip install 'tokenlatch[jwt]'."
-        raise ConfigurationError(message) from None
+    _require_joserfc()
     loaded, usual = _load(key)
-    alg = how.alg or usual
     kid = how.kid or loaded.kid
-    header = {"alg": alg, "typ": "JWT"} | ({"kid": kid} if kid else {})
-    stamps = {"iat": int(now), "exp": int(now + how.lifetime), "jti": secrets.token_urlsafe(16)}
+    header = {"alg": how.alg or usual, "typ": "JWT"} | ({"kid": kid} if kid else {})
+    return _encoded(header, {**claims, "exp": int(now + how.lifetime)}, loaded, now)
+
+
+def dpop_proof(claims: Mapping[str, object], key: str, now: float) -> str:
+    """Return a DPoP proof with ``iat`` and a ``jti`` of its own (RFC 9449 section 4.2).
+
+    Raises:
+        ConfigurationError: The key cannot be used.
+    """
+    _require_joserfc()
+    loaded, alg = _load(key)
+    if loaded.key_type == "oct":
+        raise ConfigurationError("DPoP needs a private key, as PEM or JWK: a secret would not do.")
+    public = {
+        name: value for name, value in loaded.as_dict(private=False).items() if name in _PUBLIC
+    }
+    return _encoded({"alg": alg, "typ": "dpop+jwt", "jwk": public}, claims, loaded, now)
+
+
+def _encoded(
+    header: Mapping[str, object], claims: Mapping[str, object], key: "Key", now: float
+) -> str:
+    from joserfc import jwt
+    from joserfc.errors import JoseError
+
+    alg = str(header["alg"])
+    stamps = {"iat": int(now), "jti": secrets.token_urlsafe(16)}
     try:
-        return jwt.encode(header, {**claims, **stamps}, loaded, algorithms=[alg])
+        return jwt.encode(dict(header), {**claims, **stamps}, key, algorithms=[alg])
     except (JoseError, ValueError, TypeError) as problem:
         said = type(problem).__name__
     message = (
         f"The assertion could not be signed with {alg} ({said}): does the key fit the algorithm?"
     )
     raise ConfigurationError(message)
+
+
+def _require_joserfc() -> None:
+    if find_spec("joserfc") is None:
+        message = "Assertions need the library joserfc: pip install 'tokenlatch[jwt]'."
+        raise ConfigurationError(message)
 
 
 def _load(key: str) -> "tuple[Key, str]":

@@ -41,7 +41,8 @@ class MannerHook(Hook):
 
     def _dress(self, request: Any, judge: "_Judge") -> None:  # noqa: ANN401
         manner, plain = self._by, judge.plain
-        draft = Draft(plain.url, _bytes(plain.body) if manner.reads_body else None, plain.mime)
+        body = _bytes(plain.body) if manner.reads_body else None
+        draft = Draft(plain.url, body, plain.mime, method=request.method)
         judge.method = manner.method_of(draft)
         dressed = manner.dress(draft, judge.tokens, self._source.clock())
         request.url = judge.url = dressed.url
@@ -64,6 +65,10 @@ class MannerHook(Hook):
             return response
 
         try:
+            again = self._by.wants_nonce(request.url, response.status_code, response.headers)
+            if again and is_replayable(request):
+                self._dress(request, judge)
+                return self.judge(self._send_again(response, kwargs), judge, kwargs)
             if not self._is_refused(response, judge, stream=bool(kwargs.get("stream"))):
                 return response
             fresh = self._source.token(judge.tokens.access_token)

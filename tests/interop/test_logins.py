@@ -2,9 +2,12 @@
 
 from urllib.parse import urljoin
 
+import httpx
 import pytest
 import requests
 
+import tokenlatch.httpx
+import tokenlatch.requests
 from tests.interop.headless import Form, log_in
 from tests.interop.real_servers import CACHE, DJANGO, OIDC_PROVIDER, REDIRECT_URI
 from tokenlatch import (
@@ -155,3 +158,36 @@ def test_django_describes_itself_and_logs_in(django):
         assert server.api_status(second.access_token) == 200
         source.revoke()
         assert server.refresh(second.refresh_token).status_code == 400
+
+
+@pytest.fixture(scope="module", params=[{}, {"DPOP_NONCE": 1}], ids=["plain", "nonces"])
+def bound(serve, request):
+    return serve(OIDC_PROVIDER, ACCESS_TOKEN_SECONDS=3, **request.param)
+
+
+@pytest.mark.parametrize("library", ["requests", "httpx"])
+def test_tokens_bound_to_a_key(bound, library):
+    """DPoP: login, calls, refresh, with and without nonces; the token alone is worth nothing."""
+    server = bound
+    login = AuthorizationCode(
+        Provider.discover(server.base),
+        client_id="dpop",
+        client_secret=SECRET,
+        redirect_uri=REDIRECT_URI,
+        scope=SCOPE,
+        dpop=key(),
+    )
+    with TokenSource(login) as source:
+        pending = login.begin(prompt="consent")
+        tokens = source.redeem(log_in(pending.url, REDIRECT_URI, OIDC_PROVIDER.user), pending)
+        assert tokens.token_type == "DPoP"
+        if library == "requests":
+            client = requests.Session()
+            client.auth = tokenlatch.requests.BearerAuth(source, server.base)
+        else:
+            client = httpx.Client(auth=tokenlatch.httpx.BearerAuth(source, server.base))
+        with client:
+            assert client.get(server.api_url).status_code == 200
+            source.refresh()
+            assert client.get(server.api_url).status_code == 200
+        assert server.api_status(source.token().access_token) == 401
