@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import ssl
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -13,6 +14,9 @@ from tokenlatch.testing import AuthorizationServer
 from tokenlatch.testing._http import Response
 
 LIFETIME = 100
+
+TLS = ssl.create_default_context()
+"""One for all clients: each would take 20 ms to load the certificates, which nobody needs here."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,11 @@ class Door:
         kind = importlib.import_module(f"tokenlatch.{self.library}").BearerAuth
         return kind(source, origins if len(origins) > 1 else origins[0], **options)
 
+    def open(self, auth, **options):
+        """A client of httpx or its kin."""
+        kind = self.client.AsyncClient if self.is_async else self.client.Client
+        return kind(auth=auth, verify=TLS, timeout=20, **options)
+
     def send(self, auth, method, url, *, body=None, follow=False, **options):
         """Send one request with a client of its own and return the read response."""
         return self.send_all(auth, [(method, url, {"body": body, **options})], follow=follow)[0]
@@ -55,11 +64,11 @@ class Door:
             return self._send_requests(auth, requests, follow)
         calls = [(method, url, _httpx_options(more)) for method, url, more in requests]
         if not self.is_async:
-            with self.client.Client(auth=auth, follow_redirects=follow) as client:
+            with self.open(auth, follow_redirects=follow) as client:
                 return [client.request(method, url, **more) for method, url, more in calls]
 
         async def main():
-            async with self.client.AsyncClient(auth=auth, follow_redirects=follow) as client:
+            async with self.open(auth, follow_redirects=follow) as client:
                 return [await client.request(method, url, **more) for method, url, more in calls]
 
         return self.run(main)

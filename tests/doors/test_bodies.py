@@ -260,7 +260,7 @@ def test_an_asynchronous_file_is_sent_once(async_door, server, refused, tmp_path
 
     async def main():
         async with (
-            async_door.client.AsyncClient(auth=auth) as client,
+            async_door.open(auth) as client,
             await anyio.open_file(path, "rb") as file,
         ):
             return await client.post(server.api_url, content=file)
@@ -276,7 +276,7 @@ def test_a_stream_of_the_clients_own_kind_is_sent_once(httpx_door, server, refus
             yield DATA
 
     before = refused.token().access_token
-    with httpx_door.client.Client(auth=httpx_door.auth(refused, server.url)) as client:
+    with httpx_door.open(httpx_door.auth(refused, server.url)) as client:
         headers = {"Host": server.url.split("//")[1], "Transfer-Encoding": "chunked"}
         request = httpx_door.client.Request(
             "POST", server.api_url, headers=headers, stream=Stream()

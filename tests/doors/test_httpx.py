@@ -14,7 +14,7 @@ def test_a_pool_of_one_does_not_deadlock(httpx_door, server, source):
     """The 401's connection is free before the retry asks for one."""
     limits = httpx_door.client.Limits(max_connections=1)
     auth = httpx_door.auth(source, server.url)
-    with httpx_door.client.Client(auth=auth, limits=limits, timeout=5) as client:
+    with httpx_door.open(auth, limits=limits) as client:
         for _ in range(3):
             server.expire_now()
             assert client.get(server.api_url).status_code == 200
@@ -27,7 +27,7 @@ def test_a_pool_of_one_does_not_deadlock_in_a_loop(async_door, server, source):
 
     async def main():
         seen = []
-        async with async_door.client.AsyncClient(auth=auth, limits=limits, timeout=20) as client:
+        async with async_door.open(auth, limits=limits) as client:
 
             async def call():
                 seen.append((await client.get(server.api_url)).status_code)
@@ -56,7 +56,7 @@ def test_an_open_stream_blocks_nobody(httpx_door, server, source):
     """A long-lived answer holds no lock: a second request refreshes and goes out."""
     auth = httpx_door.auth(source, server.url)
     with (
-        httpx_door.client.Client(auth=auth, timeout=5) as client,
+        httpx_door.open(auth) as client,
         client.stream("GET", f"{server.url}/stream?interval=0.01") as stream,
     ):
         lines = stream.iter_lines()
@@ -73,7 +73,7 @@ def test_an_open_stream_blocks_nobody_in_a_loop(async_door, server, source):
 
     async def main():
         async with (
-            async_door.client.AsyncClient(auth=auth, timeout=5) as client,
+            async_door.open(auth) as client,
             client.stream("GET", f"{server.url}/stream?interval=0.01") as stream,
         ):
             server.expire_now()
@@ -95,7 +95,7 @@ def test_a_flow_that_is_closed_early_holds_nothing(server, source, library, step
         for _ in range(steps):
             await anext(flow)
         await asyncio.create_task(flow.aclose())
-        async with door.client.AsyncClient(auth=auth, timeout=5) as client:
+        async with door.open(auth) as client:
             return (await client.get(server.api_url)).status_code
 
     server.expire_now()
@@ -111,7 +111,7 @@ def test_a_flow_that_is_dropped_in_the_middle_of_a_refresh_holds_nothing(server,
     before = source.token()
 
     async def main():
-        async with door.client.AsyncClient(auth=auth, timeout=5) as client:
+        async with door.open(auth) as client:
             task = asyncio.create_task(client.get(server.api_url))
             await asyncio.to_thread(server.arrived)
             task.cancel()
@@ -141,7 +141,7 @@ def test_cookies_of_the_refusal_are_kept(httpx_door, server, source, route):
     """In the client's jar, for the next request."""
     url = route("/jar", refusing(server, Response(401, {"Set-Cookie": "a=new"})))
     server.expire_now()
-    with httpx_door.client.Client(auth=httpx_door.auth(source, server.url)) as client:
+    with httpx_door.open(httpx_door.auth(source, server.url)) as client:
         assert client.get(url).status_code == 200
         assert client.cookies["a"] == "new"
 
@@ -157,7 +157,7 @@ def test_tasks_of_many_clients_share_one_refresh(async_door, server, make):
         seen = []
 
         async def call(auth):
-            async with async_door.client.AsyncClient(auth=auth, timeout=20) as client:
+            async with async_door.open(auth) as client:
                 seen.append((await client.get(server.api_url)).status_code)
 
         await all_at_once(async_door, [lambda auth=auth: call(auth) for auth in auths * 8])

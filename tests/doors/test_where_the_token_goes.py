@@ -53,7 +53,7 @@ def test_a_request_elsewhere_goes_out_anonymous_if_wished(door, server, foreign,
 def test_an_absolute_url_beats_a_base_url(httpx_door, server, foreign, source):
     """The URL that counts is the final one."""
     auth = httpx_door.auth(source, server.url)
-    with httpx_door.client.Client(base_url=server.url, auth=auth) as client:
+    with httpx_door.open(auth, base_url=server.url) as client:
         assert client.get("/api").status_code == 200
         with pytest.raises(ForeignOriginError):
             client.get(foreign.api_url)

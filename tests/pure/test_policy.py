@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenlatch import RefreshPolicy, TokenSet
@@ -347,9 +347,11 @@ any_terms = st.builds(
     st.sampled_from([0.0, 10.0, math.inf]),
     st.floats(0, 1),
 )
+FEW = settings(max_examples=50)
 refusals = st.sampled_from([None, "at-0", "at-1", "at-2"])
 
 
+@FEW
 @given(any_state, any_terms, instants)
 def test_nobody_waits_while_a_usable_token_exists(here, agreed, now):
     """No refresh, failure or cooldown comes between a caller and a valid token (P3)."""
@@ -359,6 +361,7 @@ def test_nobody_waits_while_a_usable_token_exists(here, agreed, now):
         assert verdict.tokens is here.tokens
 
 
+@FEW
 @given(any_state, any_terms, instants, refusals)
 def test_an_expired_token_is_never_handed_out(here, agreed, now, rejected):
     """Whatever else is true."""
@@ -367,6 +370,7 @@ def test_an_expired_token_is_never_handed_out(here, agreed, now, rejected):
         assert now < expired_at(verdict.tokens, agreed, now)
 
 
+@FEW
 @given(any_state, any_terms, instants, refusals)
 def test_a_refused_token_is_handed_out_only_while_it_is_unproven(here, agreed, now, rejected):
     """And then to stop the loop, not to be sent again."""
@@ -376,6 +380,7 @@ def test_a_refused_token_is_handed_out_only_while_it_is_unproven(here, agreed, n
         assert abs(now - (verdict.tokens.issued_at or 0.0)) < UNPROVEN_FOR
 
 
+@FEW
 @given(any_state, any_terms, instants, refusals)
 def test_a_dead_grant_is_never_refreshed(here, agreed, now, rejected):
     """One invalid_grant for a refresh token is enough for all processes (P4)."""
@@ -383,6 +388,7 @@ def test_a_dead_grant_is_never_refreshed(here, agreed, now, rejected):
     assert not isinstance(decide(dead, agreed, now, rejected), Refresh | UseAndRefresh)
 
 
+@FEW
 @given(any_state, any_terms, instants, refusals, st.floats(0.001, LONGEST_COOLDOWN))
 def test_a_cooldown_is_kept_by_all(here, agreed, now, rejected, left):
     """Whatever the token's state, nobody asks a sick provider early (P4)."""
@@ -390,6 +396,7 @@ def test_a_cooldown_is_kept_by_all(here, agreed, now, rejected, left):
     assert not isinstance(decide(sick, agreed, now, rejected), Refresh | UseAndRefresh)
 
 
+@FEW
 @given(any_state, any_policy, instants, refusals)
 def test_nothing_is_refreshed_with_nothing(here, policy, now, rejected):
     """Without a refresh token a rotating grant asks nobody."""
@@ -397,6 +404,7 @@ def test_nothing_is_refreshed_with_nothing(here, policy, now, rejected):
     assert not isinstance(decide(here, empty, now, rejected), Refresh | UseAndRefresh)
 
 
+@FEW
 @given(any_tokens, any_terms, instants)
 def test_the_instants_are_in_order(tokens, agreed, now):
     """Soft before hard before the end; and the margins never take more than half of a life."""
@@ -410,6 +418,7 @@ def test_the_instants_are_in_order(tokens, agreed, now):
         assert soft >= tokens.expires_at - life / 2 - 1e-6
 
 
+@FEW
 @given(any_state, any_terms, instants, refusals)
 def test_a_failure_says_when_to_come_back(here, agreed, now, rejected):
     """A remembered failure has what is left of its pause, or none at all."""
@@ -535,7 +544,9 @@ def lost(*, sent):
         pytest.param(provider_error(status=503), False, id="503 comes before any work"),
         pytest.param(provider_error(status=429), False, id="429 likewise"),
         pytest.param(provider_error(status=400), False, id="an unknown refusal"),
-        pytest.param(provider_error(status=None), True, id="code that raised, before or after it sent"),
+        pytest.param(
+            provider_error(status=None), True, id="code that raised, before or after it sent"
+        ),
         pytest.param(UnreadableAnswerError("", status=200), True, id="200 with nonsense"),
         pytest.param(UnreadableAnswerError("", status=307), False, id="a redirect"),
         pytest.param(UnreadableAnswerError("", status=404), False, id="404"),
