@@ -193,7 +193,7 @@ print(json.dumps(seen))
 @PYTHONS
 @pytest.mark.parametrize("use", ["import", "store"])
 def test_row_25_threads_that_fork_at_the_same_time(tmp_path, version, use):
-    """From Python 3.12 on filelock makes a fork raise while another thread forks; without a FileStore nothing changes."""
+    """From 3.12 on filelock makes a fork raise while another thread forks; without a FileStore nothing changes."""
     python, library = interpreter(version), library_for(tmp_path)
     done = subprocess.run(
         [python, "-W", "ignore", "-c", FORKING, use, str(tmp_path / "grant" / "token.json")],

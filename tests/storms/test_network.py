@@ -176,6 +176,9 @@ def test_row_53_the_answer_is_lost_while_the_token_is_valid(shared, sender, faul
     assert state.intent.doubtful
     for _ in range(3):
         assert source.token() == shared.source().token() == seed
+    after = shared.source(clock=lambda: state.failure.retry_at + 0.1, policy=AHEAD)
+    assert after.token() == seed  # nor when the cooldown is over
+    after.close()
     assert shared.server.counts.token_requests == 1
     shared.server.book.grace = 3600.0
     later = shared.source(clock=lambda: seed.expires_at)
