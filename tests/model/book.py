@@ -3,6 +3,8 @@
 Law: a number is only a name; 0 is no state at all.
 """
 
+from functools import cache
+
 from tokenlatch._state import State
 
 BLIND = -1
@@ -31,12 +33,14 @@ class Book:
 BOOK = Book()
 
 
+@cache
 def number_of(state: int) -> int:
     """Return the number of the tokens in a state."""
     found = BOOK.read(state)
     return int(found.tokens.access_token[1:]) if found and found.tokens else 0
 
 
+@cache
 def in_words(number: int) -> str:
     """Return a state as schedules tell it."""
     state = BOOK.read(number)
@@ -55,6 +59,7 @@ def in_words(number: int) -> str:
     return ", ".join(words)
 
 
+@cache
 def kind_of(new: int, base: int) -> str:
     """Return what a commit is for."""
     after, before = BOOK.read(new), BOOK.read(base)

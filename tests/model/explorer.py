@@ -9,8 +9,8 @@ Law: knows nothing of tokens, locks or files.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 from tests.model.replay import Worker
 
@@ -31,25 +31,27 @@ class World(Protocol):
         """Tell whether a worker may stay before this step for ever."""
 
 
-class State(NamedTuple):
-    """The world, and at which point each worker stands; None: it is dead."""
+class Scene(NamedTuple):
+    """A state: the world, and each worker's point with what it shows there; None: it is dead."""
 
     world: Any
     at: tuple[int | None, ...]
-
-
-class Scene(NamedTuple):
-    """A state as invariants see it: the world, and what each worker shows; None: it is dead."""
-
-    world: Any
     workers: tuple[Any, ...]
 
 
-StepRule: TypeAlias = Callable[[Scene, Scene], str | None]
-"""(before a step, after it) -> what is wrong, or None."""
+@dataclass(frozen=True)
+class Promises:
+    """The invariants: functions that return what is wrong, or None.
 
-EndRule: TypeAlias = Callable[[Scene, State], str | None]
-"""(a state in which no worker can go on) -> what is wrong with it, or None."""
+    Attributes:
+        always: Of each scene.
+        steps: Of the scenes before and after each step.
+        at_end: Of each scene in which no worker can go on.
+    """
+
+    always: Sequence[Callable[[Scene], str | None]] = ()
+    steps: Sequence[Callable[[Scene, Scene], str | None]] = ()
+    at_end: Sequence[Callable[[Scene], str | None]] = ()
 
 
 @dataclass
@@ -58,17 +60,24 @@ class Report:
 
     states: int = 0
     steps: int = 0
-    runs: int = 0
     schedules: int = 0
-    rule: str | None = None
+    runs: int = 0
+    promise: str | None = None
     wrong: str | None = None
-    schedule: list[str] = field(default_factory=list)
+    schedule: Sequence[str] = ()
 
     def __str__(self) -> str:
-        """Tell the figures, or the shortest schedule that goes wrong."""
-        if self.rule is None:
-            return f"{self.states:,} states, {self.steps:,} steps, {self.schedules:.1e} schedules, {self.runs:,} runs"
-        return "\n    ".join([f"{self.rule}: {self.wrong}", *self.schedule])
+        """Tell the figures, or the shortest schedule that breaks a promise."""
+        if self.promise is None:
+            return (
+                f"{self.states:,} states, {self.steps:,} steps, {self.schedules:.1e} schedules; "
+                f"the real code ran {self.runs:,} times"
+            )
+        return "\n    ".join([f"{self.promise}: {self.wrong}", *self.schedule])
+
+
+class Broken(Exception):  # noqa: N818 - it is the promise that is broken, not the explorer
+    """A promise does not hold: which one, what is wrong, and how it came about."""
 
 
 class Explorer:
@@ -77,116 +86,94 @@ class Explorer:
     Args:
         world: Where it begins.
         workers: Who takes part.
-        always: What holds at each step.
-        at_end: What holds wherever no worker can go on.
+        promises: What must hold.
     """
 
-    def __init__(
-        self,
-        world: World,
-        workers: Sequence[Worker],
-        always: Sequence[StepRule],
-        at_end: Sequence[EndRule],
-    ) -> None:
-        self._workers, self._always, self._at_end = workers, always, at_end
-        self.states = [State(world, (0,) * len(workers))]
-        self._numbers = {self.states[0]: 0}
-        self._came: list[tuple[int, str]] = [(0, "")]  # for each state: from which one, and how
+    def __init__(self, world: World, workers: Sequence[Worker], promises: Promises) -> None:
+        self._workers, self._promises = workers, promises
+        self.scenes: list[Scene] = []
+        self._numbers: dict[tuple[Any, Any], int] = {}
+        self._came: list[tuple[int, str]] = []  # for each scene: from which one, and by what
         self._next: list[list[int]] = []
+        self._reach(world, (0,) * len(workers), 0, "")
 
     def run(self) -> Report:
-        """Explore until an invariant is broken or all states are known."""
+        """Explore until a promise is broken or all states are known."""
         report = Report()
-        while len(self._next) < len(self.states) and report.rule is None:
-            self._expand(len(self._next), report)
-        report.states = len(self.states)
-        report.runs = sum(len(worker.points) for worker in self._workers)
-        if report.rule is None:
+        try:
+            for number, _ in enumerate(self.scenes):  # which grows meanwhile
+                self._expand(number)
             report.schedules = self._count()
-            if not report.schedules:
-                report.rule, report.wrong = "every_schedule_ends", "some go round in circles"
+        except Broken as broken:
+            report.promise, report.wrong, report.schedule = broken.args
+        report.states, report.steps = len(self.scenes), sum(map(len, self._next))
+        report.runs = sum(len(worker.points) for worker in self._workers)
         return report
 
-    def way_to_the_end(self) -> list[str]:
-        """Return the shortest schedule to the state that was found last."""
-        return self._way_to(len(self.states) - 1)
-
-    def _expand(self, number: int, report: Report) -> None:
-        state, before = self.states[number], self._scene(self.states[number])
-        nexts, can_go_on = [], False
-        for by_worker, what, world, at in self._moves(state):
-            after = State(world, at)
-            there = self._numbers.setdefault(after, len(self.states))
-            if there == len(self.states):
-                self.states.append(after)
-                self._came.append((number, what))
-            nexts.append(there)
-            can_go_on = can_go_on or by_worker
-            scene = self._scene(after)
-            for rule in self._always:
-                if wrong := rule(before, scene):
-                    self._tell(report, rule.__name__, wrong, [*self._way_to(number), what])
-                    return
-        self._next.append(nexts)
-        report.steps += len(nexts)
-        if not can_go_on:
-            self._end(number, before, report)
-
-    def _moves(self, state: State) -> Iterable[tuple[bool, str, Any, tuple[int | None, ...]]]:
-        world, at = state
-        for number, worker in enumerate(self._workers):
-            here = at[number]
-            if here is not None:
-                left, right = at[:number], at[number + 1 :]
-                for what, after, answer in world.answers(worker.points[here].step):
-                    yield (
-                        True,
-                        f"{number}: {what}",
-                        after,
-                        (*left, worker.after(here, answer), *right),
-                    )
-                if (after := world.crash(number)) is not None:
-                    yield False, f"{number}: CRASH", after, (*left, None, *right)
-        for what, after in world.changes():
-            yield False, what, after, at
-
-    def _end(self, number: int, scene: Scene, report: Report) -> None:
-        state = self.states[number]
-        for worker, here in enumerate(state.at):
-            if here is not None and not state.world.at_rest(
-                self._workers[worker].points[here].step
-            ):
-                self._tell(
-                    report,
-                    "every_schedule_ends",
-                    f"worker {worker} waits for ever",
-                    self._way_to(number),
-                )
-                return
-        for rule in self._at_end:
-            if wrong := rule(scene, state):
-                self._tell(report, rule.__name__, wrong, self._way_to(number))
-                return
-
-    def _scene(self, state: State) -> Scene:
-        pairs = zip(self._workers, state.at, strict=True)
-        return Scene(
-            state.world,
-            tuple([None if at is None else worker.points[at].shown for worker, at in pairs]),
-        )
-
-    def _tell(self, report: Report, rule: str, wrong: str, schedule: list[str]) -> None:
-        report.rule, report.wrong, report.schedule = rule, wrong, schedule
-
-    def _way_to(self, number: int) -> list[str]:
+    def way_to(self, number: int) -> list[str]:
+        """Return a shortest schedule to a scene."""
         way: list[str] = []
         while number:
             number, what = self._came[number]
-            way.insert(0, what)
-        return way
+            way.append(what)
+        return way[::-1]
+
+    def _expand(self, number: int) -> None:
+        before, stuck = self.scenes[number], True
+        self._next.append([])
+        for by_worker, what, world, at in self._moves(before):
+            stuck = stuck and not by_worker
+            there = self._reach(world, at, number, what)
+            self._next[number].append(there)
+            for promise in self._promises.steps:
+                if wrong := promise(before, self.scenes[there]):
+                    raise Broken(promise.__name__, wrong, [*self.way_to(number), what])
+        if stuck:
+            self._end(number)
+
+    def _moves(self, scene: Scene) -> Iterable[tuple[bool, str, Any, tuple[int | None, ...]]]:
+        """Return all that may happen next: whether a worker does it, what, world and points after."""
+        world, at, _ = scene
+        for number, worker in enumerate(self._workers):
+            here = at[number]
+            if here is None:
+                continue
+            left, right = at[:number], at[number + 1 :]
+            for what, after, answer in world.answers(worker.points[here].step):
+                there = worker.after(here, answer)
+                yield True, f"{number}: {what}", after, (*left, there, *right)
+            if (after := world.crash(number)) is not None:
+                yield False, f"{number}: CRASH", after, (*left, None, *right)
+        for what, after in world.changes():
+            yield False, what, after, at
+
+    def _reach(self, world: Any, at: tuple[int | None, ...], came: int, what: str) -> int:
+        """Return the number of a state; if it is new, note it and look at it."""
+        number = self._numbers.setdefault((world, at), len(self.scenes))
+        if number == len(self.scenes):
+            pairs = zip(self._workers, at, strict=True)
+            shown = [None if here is None else worker.points[here].shown for worker, here in pairs]
+            self.scenes.append(Scene(world, at, tuple(shown)))
+            self._came.append((came, what))
+            self._judge(self._promises.always, number)
+        return number
+
+    def _end(self, number: int) -> None:
+        scene = self.scenes[number]
+        for worker, here in enumerate(scene.at):
+            step = None if here is None else self._workers[worker].points[here].step
+            if step is not None and not scene.world.at_rest(step):
+                wrong = f"worker {worker} waits for ever"
+                raise Broken("every_schedule_ends", wrong, self.way_to(number))
+        self._judge(self._promises.at_end, number)
+
+    def _judge(self, promises: Sequence[Callable[[Scene], str | None]], number: int) -> None:
+        for promise in promises:
+            if wrong := promise(self.scenes[number]):
+                raise Broken(promise.__name__, wrong, self.way_to(number))
 
     def _count(self) -> int:
-        """Return the number of schedules from the beginning to an end; 0 if there is a circle."""
+        """Return the number of schedules; to be counted, each must end: so there is no circle."""
         entries, ways = [0] * len(self._next), [0] * len(self._next)
         for nexts in self._next:
             for there in nexts:
@@ -201,4 +188,6 @@ class Explorer:
                 entries[there] -= 1
                 if not entries[there]:
                     ready.append(there)
-        return ends if done == len(self._next) else 0
+        if done < len(self._next):
+            raise Broken("every_schedule_ends", "some go round in circles", [])
+        return ends

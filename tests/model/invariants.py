@@ -1,21 +1,23 @@
 """What must hold in every interleaving: one small function for each promise.
 
-A rule over a step gets the scenes before and after it; a rule over an end gets a scene in which no worker can go on.
-Each returns what is wrong, or None.
+A promise about scenes gets each scene, one about steps the scenes before and after each step, one about the end each
+scene in which no worker can go on. Each returns what is wrong, or None.
 
 Law: looks at worlds and at what workers show; how the dance works is no business of this file.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 
 from tests.model.book import BOOK, in_words, number_of
-from tests.model.explorer import EndRule, Explorer, Report, Scene, State
+from tests.model.desk import Aborted
+from tests.model.explorer import Explorer, Promises, Report, Scene
 from tests.model.replay import Worker
+from tests.model.rules import EARLY, LOGIN, Budget, Rules
 from tests.model.worker import first_state, make_worker, stage
-from tests.model.world import EARLY, LOGIN, Budget, Letter, Rules, World
-from tokenlatch._state import TokenSet
+from tests.model.world import Letter, World
+from tokenlatch._state import State, TokenSet
 from tokenlatch.errors import AuthError, ReauthorizationRequired
 
 SOON, LATE = 2.0, 1000.0
@@ -65,70 +67,70 @@ def never_back(before: Scene, after: Scene) -> str | None:
     return None
 
 
-def durable_first(_: Scene, after: Scene) -> str | None:
+def durable_first(scene: Scene) -> str | None:
     """Nobody is given a token that is not in the file yet, unless saving failed and its worker knows it."""
-    for number, worker in enumerate(after.workers):
-        if worker and not worker.unsaved and not worker.offered <= after.world.durable:
-            return f"worker {number} hands out {sorted(worker.offered - after.world.durable)}, which is not saved"
+    for number, worker in enumerate(scene.workers):
+        if worker and not worker.unsaved and not worker.offered <= scene.world.durable:
+            return f"worker {number} hands out {sorted(worker.offered - scene.world.durable)}, which is not saved"
     return None
 
 
-def follows_the_file(_: Scene, after: Scene) -> str | None:
+def follows_the_file(scene: Scene) -> str | None:
     """Who has seen the file as it is knows what is in it: no change is missed for ever."""
-    disk = after.world.disk
-    for number, worker in enumerate(after.workers):
-        if worker and worker.seen == disk and worker.state != disk and not worker.unsaved:
-            return f"worker {number} has seen {in_words(disk)} and goes on with {in_words(worker.state)}"
+    disk = scene.world.disk
+    for number, worker in enumerate(scene.workers):
+        if worker and worker.seen == disk and not worker.unsaved:
+            known = BOOK.read(worker.state)
+            if known != (BOOK.read(disk) or State(known.identity)):
+                return f"worker {number} has seen {in_words(disk)}, and goes on with {in_words(worker.state)}"
     return None
 
 
-def ends_well(_: Scene, after: Scene) -> str | None:
+def ends_well(scene: Scene) -> str | None:
     """Every call ends with a token or one of our errors."""
-    for number, worker in enumerate(after.workers):
+    for number, worker in enumerate(scene.workers):
         _, result = worker.results if worker else (0, None)
-        if isinstance(result, Exception) and not isinstance(result, AuthError):
+        if isinstance(result, BaseException) and not isinstance(result, AuthError | Aborted):
             return f"the call of worker {number} ended with {result!r}"
     return None
 
 
 def no_false_alarm(before: Scene, after: Scene) -> str | None:
-    """Neither a caller nor the file is told that a grant is dead whose refresh token, in the file, works."""
+    """Nobody is told to log in again while the refresh token in the file works."""
     world = after.world
     if not (before.world.works and world.works):
         return None
-    good = f"R{number_of(world.disk)} in the file is good"
     # Where the lock may be lost, it counts when a worker found out, not when it has let go of the lock.
     word = "results" if world.robbed is None else "alarms"
     for number, (was, now) in enumerate(zip(before.workers, after.workers, strict=True)):
         count, news = getattr(now, word) if now else (0, None)
         if isinstance(news, ReauthorizationRequired) and count > getattr(was, word)[0]:
-            return f"worker {number} asks for a login, and {good}"
-    state = BOOK.read(world.disk)
+            return f"worker {number} asks for a login, and R{number_of(world.disk)} in the file is good"
+    return None
+
+
+def no_false_death(scene: Scene) -> str | None:
+    """The file does not say that a grant is dead whose refresh token works."""
+    state = BOOK.read(scene.world.disk)
     dead = state and state.failure and state.failure.retry_at is None
-    return f"the file says that the grant is dead, and {good}" if dead else None
+    return f"but the file has {in_words(scene.world.disk)}" if dead and scene.world.works else None
 
 
-def no_needless_error(_: Scene, after: Scene) -> str | None:
+def no_needless_error(scene: Scene) -> str | None:
     """While nothing has gone wrong, every call ends with a token."""
-    for number, worker in enumerate(after.workers if after.world.calm else ()):
+    for number, worker in enumerate(scene.workers if scene.world.calm else ()):
         _, result = worker.results if worker else (0, None)
         if isinstance(result, AuthError):
             return f"nothing has gone wrong, and yet worker {number} gets: {result}"
     return None
 
 
-ALWAYS = (
-    *(sent_once, not_in_haste, never_back, durable_first, follows_the_file),
-    *(ends_well, no_false_alarm, no_needless_error),
-)
-
-
-def nothing_lost(workers: Sequence[Worker], newcomer: Worker) -> EndRule:
+def nothing_lost(workers: Sequence[Worker], newcomer: Worker) -> Callable[[Scene], str | None]:
     """However it ended, a later caller gets a token; else somebody died or lost an answer, and it is told so."""
 
-    def nothing_lost(scene: Scene, state: State) -> str | None:
+    def nothing_lost(scene: Scene) -> str | None:
         world = _calm(scene.world).later(SOON)
-        for worker, at in zip(workers, state.at, strict=True):
+        for worker, at in zip(workers, scene.at, strict=True):
             if at is not None:
                 world, _ = _ask(world, worker, at)
         world, result = _ask(world.later(LATE), newcomer, 0)
@@ -145,10 +147,14 @@ def nothing_lost(workers: Sequence[Worker], newcomer: Worker) -> EndRule:
     return nothing_lost
 
 
-def explore(
+ALWAYS = (durable_first, follows_the_file, ends_well, no_false_death, no_needless_error)
+STEPS = (sent_once, not_in_haste, never_back, no_false_alarm)
+
+
+def explorer(
     workers: int, rules: Rules | None = None, *, only: str | None = None, **budget: int
-) -> Report:
-    """Explore all interleavings of some workers, with at most so much going wrong.
+) -> Explorer:
+    """Return an explorer of all interleavings of some workers, with at most so much going wrong.
 
     Args:
         workers: How many take part.
@@ -157,14 +163,21 @@ def explore(
         budget: How often each thing may happen, as in ``Budget``.
     """
     rules = rules or Rules()
+    cast = [make_worker(number, rules) for number in range(workers)]
+    at_end = [nothing_lost(cast, newcomer=make_worker(workers, rules))]
+    promises = Promises(
+        *(
+            [each for each in group if only in (None, each.__name__)]
+            for group in (ALWAYS, STEPS, at_end)
+        )
+    )
+    return Explorer(World(rules, Budget(**budget), rules.begin, first_state(rules)), cast, promises)
+
+
+def explore(workers: int, rules: Rules | None = None, **options: int | str) -> Report:
+    """Explore all interleavings; the arguments are those of ``explorer``."""
     with stage():
-        cast = [make_worker(number, rules) for number in range(workers)]
-        world = World(rules, Budget(**budget), rules.begin, first_state(rules))
-        always = [rule for rule in ALWAYS if only in (None, rule.__name__)]
-        at_end = nothing_lost(cast, newcomer=make_worker(workers, rules))
-        return Explorer(
-            world, cast, always, [at_end] if only in (None, "nothing_lost") else []
-        ).run()
+        return explorer(workers, rules, **options).run()
 
 
 # ---------------------------------------------------------------------------------------------------- small questions
@@ -200,9 +213,8 @@ def _sent_before(before: World, after: World) -> list[Letter]:
 
 def _is_interruption(letter: Letter, world: World) -> bool:
     """Tell whether the server answered, and the answer was lost, or its receiver died before it was saved."""
-    kept = (
-        world.durable if world.disk_is == "mended" else world.saved
-    )  # a dying disk may take a file with it
+    # What lay beside the file may be gone with the disk that broke.
+    kept = world.durable if world.disk_is == "mended" else world.saved
     return (
         bool(letter.reply)
         and letter.reply not in kept

@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from tests.model import worker
-from tests.model.explorer import Explorer
-from tests.model.invariants import ALWAYS, explore
-from tests.model.worker import first_state, make_worker, stage
-from tests.model.world import Budget, Rules, World
+from tests.model.invariants import explore, explorer
+from tests.model.rules import Rules
+from tests.model.worker import Caller, stage
+from tests.model.world import World
 
 OLD = Rules(begin=85, calls=("token", "token"))  # A0 is old but good; after a tick it has expired
 REFUSED = Rules(begin=50, calls=("refused", "token"))  # A0 is young, and an API refuses it
@@ -21,6 +20,7 @@ QUICK = {
     "deaths and a lost answer": (2, Rules(), {"crashes": 2, "lost": 1}),
     "two lost answers": (2, Rules(), {"crashes": 1, "lost": 2}),
     "a bad network": (2, Rules(), {"crashes": 1, "lost": 1, "unsent": 1, "sick": 1}),
+    "torn from a request": (2, Rules(), {"crashes": 1, "lost": 1, "aborts": 1}),
     "no connection three times": (2, Rules(), {"unsent": 3}),
     "a server that does not revoke": (2, Rules(revokes=False), {"crashes": 2, "lost": 1}),
     "a server with a grace": (2, Rules(grace=5), {"crashes": 2, "lost": 1}),
@@ -40,7 +40,7 @@ QUICK = {
 
 LARGE = {
     "three workers, two deaths, a lost answer": (3, Rules(), {"crashes": 2, "lost": 1}),
-    "three workers ahead of expiry": (3, OLD, {"crashes": 1, "ticks": 1}),
+    "three workers ahead of expiry": (3, Rules(begin=85), {"crashes": 1, "ticks": 1}),
     "three workers, a refused token": (3, REFUSED, {"crashes": 1, "lost": 1}),
     "three workers, a disk that breaks": (3, Rules(spills=True), {"crashes": 1, "breaks": 1}),
     "an answer lost ahead of expiry": (2, OLD, {"crashes": 2, "lost": 1, "ticks": 1}),
@@ -56,7 +56,7 @@ def test_every_interleaving_keeps_every_promise(name):
     workers, rules, budget = QUICK[name]
     report = explore(workers, rules, **budget)
     print(report)  # noqa: T201 - the figures, for pytest -s
-    assert report.rule is None, str(report)
+    assert report.promise is None, str(report)
 
 
 @pytest.mark.storm
@@ -66,7 +66,7 @@ def test_every_interleaving_of_more_keeps_every_promise(name):
     workers, rules, budget = LARGE[name]
     report = explore(workers, rules, **budget)
     print(report)  # noqa: T201
-    assert report.rule is None, str(report)
+    assert report.promise is None, str(report)
 
 
 # ----------------------------------------------------------------------------------------- the order of the steps
@@ -75,10 +75,9 @@ def test_every_interleaving_of_more_keeps_every_promise(name):
 def schedule_of(rules: Rules) -> list[str]:
     """Return the steps of the only schedule of a worker that is alone."""
     with stage():
-        world = World(rules, Budget(), rules.begin, first_state(rules))
-        explorer = Explorer(world, [make_worker(0, rules)], ALWAYS, [])
-        assert explorer.run().schedules == 1
-        return [step.removeprefix("0: ") for step in explorer.way_to_the_end()]
+        alone = explorer(1, rules)
+        assert alone.run().schedules == 1
+    return [step.removeprefix("0: ") for step in alone.way_to(len(alone.scenes) - 1)]
 
 
 def test_the_steps_of_the_dance_are_in_the_documented_order():
@@ -109,14 +108,12 @@ def test_merging_points_hides_nothing(monkeypatch):
 
     def worlds() -> set[World]:
         with stage():
-            cast = [make_worker(number, OLD) for number in range(2)]
-            world = World(OLD, Budget(ticks=1), OLD.begin, first_state(OLD))
-            explorer = Explorer(world, cast, ALWAYS, [])
-            assert explorer.run().rule is None
-        return {state.world for state in explorer.states}
+            both = explorer(2, OLD, ticks=1)
+            assert both.run().promise is None
+        return {scene.world for scene in both.scenes}
 
     merged = worlds()
-    monkeypatch.setattr(worker, "_memory", lambda *_: None)
+    monkeypatch.setattr(Caller, "memory", lambda *_: None)
     assert worlds() == merged
 
 
@@ -145,5 +142,5 @@ LIMITS = {
 @pytest.mark.parametrize("name", LIMITS)
 def test_known_limits_are_limits_still(name):
     """Beyond these the promises end (ARCHITECTURE.md); the explorer finds each, so it does look there."""
-    (workers, rules, budget), rule = LIMITS[name]
-    assert explore(workers, rules, **budget).rule == rule
+    (workers, rules, budget), promise = LIMITS[name]
+    assert explore(workers, rules, only=promise, **budget).promise == promise

@@ -8,10 +8,11 @@ from functools import cache
 
 import pytest
 
-from tests.model import worker
+from tests.model import desk, worker
 from tests.model.book import BLIND
 from tests.model.invariants import explore
-from tests.model.world import Rules, World
+from tests.model.rules import Rules
+from tests.model.world import World
 from tokenlatch import _dance, _source
 from tokenlatch import _events as events
 from tokenlatch._dance import Dance
@@ -109,7 +110,7 @@ class Forgetful(Dance):
         pass
 
 
-class BlindHold(worker.Hold):
+class BlindHold(desk.Hold):
     """Commits without compare-and-swap."""
 
     def commit(self, state):
@@ -117,12 +118,12 @@ class BlindHold(worker.Hold):
         super().commit(state)
 
 
-class OpenStore(worker.Store):
+class OpenStore(desk.Store):
     """Has a lock that keeps nobody out."""
 
     @contextmanager
     def transaction(self, _):
-        yield worker.Hold(self._desk)
+        yield desk.Hold(self._desk)
 
 
 def dance(kind):
@@ -135,7 +136,7 @@ REDIS = Rules(atomic=True)
 HOSTS = Rules(atomic=True, apart=True, revokes=False)
 
 NO_LOCK = (worker, "Store", OpenStore)
-BLIND_COMMIT = (worker, "Hold", BlindHold)
+BLIND_COMMIT = (desk, "Hold", BlindHold)
 NO_ROLL_FORWARD = (World, "_rolled", lambda self, _: self)
 STRICT = (State, "supersedes", lambda *_: False)
 
@@ -166,7 +167,7 @@ BUGS = {
 @cache
 def is_sound(rules, budget):
     """Tell whether all promises hold in that world without a bug."""
-    return explore(2, rules, **dict(budget)).rule is None
+    return explore(2, rules, **dict(budget)).promise is None
 
 
 @pytest.mark.parametrize("name", BUGS)
@@ -177,4 +178,4 @@ def test_the_explorer_finds(name, monkeypatch):
     monkeypatch.setattr(*seed)
     report = explore(2, rules, only=promise, **budget)
     print(f"\n{name}, {len(report.schedule)} steps: {report}")  # noqa: T201 - for pytest -s
-    assert report.rule == promise, str(report)
+    assert report.promise == promise, str(report)

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.model.book import BOOK
+from tests.model.rules import Budget, Rules
 from tests.model.worker import first_state
-from tests.model.world import Budget, Rules, Step, World
+from tests.model.world import Step, World
 from tokenlatch import FileStore, TokenSet
 from tokenlatch._format import to_json
 from tokenlatch._state import Failure, Holder, Intent

@@ -6,7 +6,6 @@ store, the sender, clock and chance, the word on who lives, and the thread of a 
 Law: nothing here knows what is right or wrong.
 """
 
-import json
 from collections.abc import Hashable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
@@ -14,138 +13,13 @@ from typing import NamedTuple
 from unittest.mock import patch
 
 from tests.model.book import BOOK
+from tests.model.desk import Aborted, Desk, Store
 from tests.model.replay import Replay, Worker
-from tests.model.world import AHEAD, EARLY, LIFE, Rules, Step
+from tests.model.rules import AHEAD, EARLY, LIFE, Rules
+from tests.model.world import Step
 from tokenlatch import RefreshPolicy, RefreshToken, TokenSource, _dance, _flight
-from tokenlatch import _events as events
 from tokenlatch._state import Holder, State, TokenSet
-from tokenlatch._stores import Transaction
-from tokenlatch._wire import Answer, Ask
-from tokenlatch.errors import AuthError, LockTimeout, StoreConflict, StoreError, TransportError
 from tokenlatch.providers import Provider
-
-LONG = 1000.0
-"""Seconds that a worker may suddenly have waited: more than its patience."""
-
-
-class Desk:
-    """Where a worker's code meets the world: sender, clock, and the word on who lives."""
-
-    current: "Desk"
-    """The desk of the worker whose code is running."""
-
-    def __init__(self, replay: Replay, number: int, rules: Rules) -> None:
-        self._replay, self.number, self.rules = replay, number, rules
-        self.now, self.waited = float(rules.begin), 0.0
-        self.alarms: list[AuthError] = []
-
-    def do(self, act: str, what: object = None, base: object = None) -> object:
-        """Take a step; return the world's answer."""
-        self.now, answer = self._replay.do(Step(self.number, act, what, base, self.now))
-        return answer
-
-    def clock(self) -> float:
-        """Return the time, as time.time does."""
-        return self.now
-
-    def hear(self, event: events.Event) -> None:
-        """Remember what refreshes failed with."""
-        if isinstance(event, events.RefreshFailed):
-            self.alarms.append(event.error)
-
-    def send(self, ask: Ask) -> Answer:
-        """Carry a token request, as a sender does."""
-        outcome = self.do("send", int(ask.form["refresh_token"][1:]))
-        if outcome == "sent":
-            outcome = self.do("answer")
-        if outcome in ("lost", "unsent"):
-            error = TransportError("The network failed.")
-            error.sent = outcome == "lost"
-            raise error
-        if outcome == "sick":
-            return Answer(503)
-        if outcome == 0:
-            return Answer(400, {}, b'{"error": "invalid_grant"}')
-        fields = {"access_token": f"A{outcome}", "refresh_token": f"R{outcome}", "expires_in": LIFE}
-        return Answer(200, {}, json.dumps(fields).encode())
-
-
-class Store:
-    """A ``TokenStore`` over the world."""
-
-    shared = True
-
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self.seen = -1  # the number of the state that was loaded last; nothing yet
-        self._found: int | None = None
-        self._turn = "first"
-
-    def changed(self) -> bool:
-        """Look. A load right after it is the same step: a commit in between would be as if both came later."""
-        self._found = self._desk.do("look", self.seen)
-        return self._found is not None
-
-    def load(self) -> State | None:
-        """Return what the look before has found; without one, look first."""
-        if self._found is None:
-            self.changed()
-        self.seen = self.seen if self._found is None else self._found
-        self._found = None
-        return BOOK.read(self.seen)
-
-    @contextmanager
-    def transaction(self, timeout: float) -> Iterator[Transaction]:
-        """Hold the lock."""
-        outcome = self._desk.do("lock", self.seen, "wait" if timeout else self._turn)
-        if outcome != "locked":
-            self._turn = "again"
-            self._desk.waited += LONG if outcome == "busy for long" else 0
-            raise LockTimeout("Another worker is refreshing.")
-        self._turn = "first"
-        try:
-            yield Hold(self._desk)
-        finally:
-            self._desk.do("unlock")
-
-
-class Hold:
-    """A ``Transaction`` over the world."""
-
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self.base: int | None = None
-
-    @property
-    def state(self) -> State | None:
-        """What was read under the lock."""
-        if self.base is None:
-            self.base = self._desk.do("load")
-        return BOOK.read(self.base)
-
-    def reserve(self) -> None:
-        """Claim the space of the next commit."""
-        if self._desk.do("reserve") == "failed":
-            raise StoreError("The disk takes no writes.")
-
-    def commit(self, state: State) -> None:
-        """Compare and write, then move."""
-        number = BOOK.number(state)
-        outcome = self._desk.do("write", number, self.base)
-        if outcome == "written":
-            outcome = self._desk.do("move", number, self.base)
-        if outcome == "conflict":
-            raise StoreConflict("The state changed although it was locked.")
-        if outcome == "failed":
-            raise StoreError("The disk takes no writes.")
-        self.base = number
-
-    def spill(self, state: State) -> str | None:
-        """Put a state elsewhere."""
-        return self._desk.do("spill", BOOK.number(state))
-
-
-# -------------------------------------------------------------------------------------------------------- the real code
 
 CALLS = {
     "token": lambda source, _: source.token(),
@@ -162,7 +36,7 @@ class Shown(NamedTuple):
     Attributes:
         state: The number of the state that its view holds.
         seen: The number of the state that its store has read last.
-        offered: The numbers of the tokens that it gave to its caller, or would give to another thread now.
+        offered: The numbers of the tokens that it gives to its caller, or would give to another thread.
         unsaved: It knows that its newest token is not saved.
         results: How many calls ended, and with what the last one.
         alarms: How many refreshes failed, and with what the last one.
@@ -176,37 +50,97 @@ class Shown(NamedTuple):
     alarms: tuple[int, object]
 
 
-def make_worker(number: int, rules: Rules) -> Worker:
-    """Return a worker that makes one call after another, for ever."""
+class Caller:
+    """A real source, and a caller that makes one call after another, for ever."""
 
-    def play(replay: Replay) -> None:
-        Desk.current = desk = Desk(replay, number, rules)
-        store, policy = Store(desk), RefreshPolicy(early=EARLY, ahead=AHEAD, jitter=0)
-        source = TokenSource(
+    CONSTANT = frozenset(
+        [
+            "grant",
+            "store",
+            "policy",
+            "listener",
+            "clock",
+            "announced",
+            "chance",
+            "sender",
+            "_view",
+            "_lock",
+            "_desk",
+        ]
+    )
+    """Attributes that never change; whatever else there is, is memory."""
+
+    def __init__(self, replay: Replay, number: int, rules: Rules) -> None:
+        Desk.current = self._desk = desk = Desk(replay, number, rules)
+        self._store = Store(desk)
+        self._source = TokenSource(
             _grant(rules),
-            store=store,
-            policy=policy,
+            store=self._store,
+            policy=RefreshPolicy(early=EARLY, ahead=AHEAD, jitter=0),
             sender=desk.send,
             on_event=desk.hear,
             clock=desk.clock,
         )
-        source._view.chance = 0.5
-        calls, kind, result = 0, "", None
-        replay.look = lambda step: _shown(step, source, store, (calls, result), desk.alarms)
-        replay.memory = lambda step: (
-            _memory(source, store, kind, repr(result), repr(desk.alarms), desk.waited)
-            if step.act == "call" or step.base == "again"
-            else None
-        )
-        while True:
-            kind = desk.do("call", calls)
-            try:
-                result = CALLS[kind](source, desk)
-            except Exception as error:  # noqa: BLE001 - an invariant says which ones may be
-                result = error
-            calls += 1
+        self._source._view.chance = 0.5
+        self._calls, self._kind, self._result = 0, "", None
+        self._last_flight: _flight.Flight | None = None
+        replay.look, replay.memory = self.look, self.memory
 
-    return Worker(play)
+    def run(self) -> None:
+        """Make one call after another."""
+        while True:
+            self._kind = self._desk.do("call", self._calls)
+            self._last_flight = self._source._flight
+            try:
+                self._result = CALLS[self._kind](self._source, self._desk)
+            except (Exception, Aborted) as error:  # noqa: BLE001 - an invariant says which ones may be
+                self._result = error
+            self._calls += 1
+
+    def look(self, step: Step) -> Shown:
+        """Return what invariants see."""
+        view, alarms = self._source._view, self._desk.alarms
+        given = self._result if step.act == "call" else self._landed()
+        offered = [given, view.tokens if view.state.tokens else None]
+        return Shown(
+            BOOK.number(view.state),
+            self._store.seen,
+            frozenset(int(each.access_token[1:]) for each in offered if isinstance(each, TokenSet)),
+            view.unsaved is not None,
+            (self._calls, self._result),
+            (len(alarms), alarms[-1] if alarms else None),
+        )
+
+    def memory(self, step: Step) -> Hashable:
+        """Return all that the past has left behind, between two calls and in the queue; else None.
+
+        Between two calls no code is running. In the queue it is, but its locals there are only the
+        flight, whose attributes are here, and pauses, which have no meaning in this world.
+        """
+        if step.act != "call" and step.base != "again":
+            return None
+        flight = self._source._flight
+        mine = (flight.rejected, flight.forced, flight.patient) if step.act != "call" else ()
+        attributes = (
+            (name, value)
+            for owner in (self._source._view, self._source._dance, self._store)
+            for name, value in vars(owner).items()
+            if name not in self.CONSTANT
+        )
+        desk = self._desk
+        return (*attributes, mine, self._kind, desk.waited, repr((self._result, desk.alarms)))
+
+    def _landed(self) -> object:
+        """Return what the waiters of the call under way have got already, or None."""
+        flight = self._source._flight
+        if flight is self._last_flight or not flight.landed or flight._future.exception():
+            return None
+        return flight._future.result()
+
+
+def make_worker(number: int, rules: Rules) -> Worker:
+    """Return a worker of its own process."""
+    return Worker(lambda replay: Caller(replay, number, rules).run())
 
 
 def first_state(rules: Rules) -> int:
@@ -222,53 +156,6 @@ def _grant(rules: Rules) -> RefreshToken:
 
 def _tokens(number: int, now: float) -> TokenSet:
     return TokenSet(f"A{number}", refresh_token=f"R{number}", issued_at=now, expires_at=now + LIFE)
-
-
-def _shown(
-    step: Step,
-    source: TokenSource,
-    store: Store,
-    results: tuple[int, object],
-    alarms: list[AuthError],
-) -> Shown:
-    view, flight = source._view, source._flight
-    offered = [results[1], view.tokens if view.state.tokens else None]
-    under_way = step.act != "call"  # else whoever waited for the flight has got its result
-    if flight and under_way and flight.landed and not flight._future.exception():
-        offered.append(flight._future.result())
-    return Shown(
-        BOOK.number(None if view.state == State(view.grant.identity) else view.state),
-        store.seen,
-        frozenset(int(each.access_token[1:]) for each in offered if isinstance(each, TokenSet)),
-        view.unsaved is not None,
-        results,
-        (len(alarms), alarms[-1] if alarms else None),
-    )
-
-
-CONSTANT = {
-    *("grant", "store", "policy", "listener", "clock", "announced", "chance", "sender"),
-    *("_view", "_lock", "_desk"),
-}
-"""Attributes that never change; whatever else there is, is memory."""
-
-
-def _memory(source: TokenSource, store: Store, *others: Hashable) -> Hashable:
-    """Return all that the past of a worker has left behind, between two calls and in the queue.
-
-    Between two calls none of its code is running. In the queue it is, but its locals there are only the flight, whose
-    attributes are here, and pauses, which have no meaning in this world.
-    """
-    memory = [
-        (name, value)
-        for owner in (source._view, source._dance, store)
-        for name, value in vars(owner).items()
-        if name not in CONSTANT
-    ]
-    flight = source._flight
-    if flight and not flight.landed:
-        memory += [(name, getattr(flight, name)) for name in ("rejected", "forced", "patient")]
-    return (*memory, *others)
 
 
 @contextmanager
