@@ -103,6 +103,8 @@ def test_32_threads(server, path, source):
             waiting = [pool.submit(source.token) for _ in range(32)]
             boarding.complete(32)
             server.arrived()
+            names = [each.name for each in threading.enumerate()]
+            assert names.count("tokenlatch-refresh") == 1
         only_one(server, path, [each.result(10) for each in waiting])
 
 

@@ -741,6 +741,27 @@ class Sick(MemoryStore):
         self.__dict__["kept"] = state
 
 
+def test_a_token_is_saved_before_anybody_gets_it(desk, clock):
+    """The waiters wait for the disk too."""
+    saving, may_save = threading.Event(), threading.Event()
+
+    class Slow(MemoryStore):
+        def __setattr__(self, name, value):
+            if name == "_state" and value is not None and value.tokens:
+                saving.set()
+                assert may_save.wait(10)
+            super().__setattr__(name, value)
+
+    source = source_at(desk, clock, store=Slow())
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(source.token)
+        assert saving.wait(10)
+        assert not waiting.done()
+        assert source._view.state.tokens is None
+        may_save.set()
+        assert waiting.result(10).access_token == "at-1"
+
+
 def test_nothing_is_spent_when_nothing_can_be_saved(desk, clock):
     """The intent proves it before the refresh token is sent."""
     store = Sick()
