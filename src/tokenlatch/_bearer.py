@@ -7,7 +7,7 @@ from collections import deque
 from typing import ClassVar, Literal, Self, TypeAlias
 
 from tokenlatch._attach import Manner, manner_of
-from tokenlatch._origins import Named, Origins
+from tokenlatch._origins import Named, Origins, shown
 from tokenlatch._source import TokenSource
 from tokenlatch._state import Secret, TokenSet
 from tokenlatch.errors import ConfigurationError, ForeignOriginError
@@ -122,9 +122,8 @@ class Bearer:
         """Return the error for a URL elsewhere, or None when it may go without a token."""
         if self._foreign == "anonymous":
             return None
-        where = url.split("?", 1)[0]
         message = (
-            f"{where} is not of {self._origins}, so it gets no token: "
+            f"{shown(url)} is not of {self._origins}, so it gets no token: "
             "name its origin, or set foreign='anonymous'."
         )
         return ForeignOriginError(message)

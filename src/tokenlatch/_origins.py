@@ -104,6 +104,11 @@ def origin_of(url: str) -> Origin | None:
     return parts.scheme, parts.hostname or "", port or DEFAULT_PORTS[parts.scheme]
 
 
+def shown(url: str) -> str:
+    """Return a URL as messages may show it: without password, query and fragment."""
+    return _USER.sub("//***@", re.split("[?#]", url, maxsplit=1)[0])
+
+
 def is_confidential(origin: Origin) -> bool:
     """Tell whether nobody reads along: https, or http that does not leave this machine."""
     scheme, host, _ = origin
@@ -121,8 +126,8 @@ def require_confidential(url: str, what: str) -> Origin:
         ConfigurationError: It is no absolute URL, has a user or password in it, or is plain http
             to another machine (RFC 6749 section 3.2, RFC 6750 section 5.3).
     """
-    origin, shown = origin_of(url), _USER.sub("//***@", url)
-    if shown != url:  # every repr and message that has the URL would show it
+    origin, safe = origin_of(url), _USER.sub("//***@", url)
+    if safe != url:  # every repr and message that has the URL would show it
         problem = "has a user or password in it: leave it out"
     elif origin is None:
         problem = "is no absolute http(s) URL of an ASCII name: write it out"
@@ -130,7 +135,7 @@ def require_confidential(url: str, what: str) -> Origin:
         problem = "is plain http, open to all on its way: use https"
     else:
         return origin
-    raise ConfigurationError(f"The {what} {shown!r} {problem}.")
+    raise ConfigurationError(f"The {what} {safe!r} {problem}.")
 
 
 def _checked(text: str) -> Origin:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenlatch import ANY_HTTPS
-from tokenlatch._origins import Origins, is_confidential, origin_of, require_confidential
+from tokenlatch._origins import Origins, is_confidential, origin_of, require_confidential, shown
 from tokenlatch.errors import ConfigurationError
 
 API = Origins("https://api.example.com")
@@ -192,6 +192,21 @@ def test_secrets_travel_confidentially_or_not_at_all(url):
         require_confidential(url, "token URL")
     assert "token URL" in str(caught.value)
     assert ":pw@" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "safe"),
+    [
+        ("https://a.example/x?key=sesame", "https://a.example/x"),
+        ("https://a.example/x#sesame", "https://a.example/x"),
+        ("https://me:sesame@a.example/@x?y#z", "https://***@a.example/@x"),
+        ("https://sesame@a.example", "https://***@a.example"),
+        ("/path", "/path"),
+    ],
+)
+def test_a_url_is_shown_without_secrets(url, safe):
+    """In messages."""
+    assert shown(url) == safe
 
 
 def test_origins_are_values():
