@@ -8,7 +8,11 @@ from tokenlatch.providers import HUAWEI, SINA_CLOUD, Provider, sop
 from tokenlatch.providers.catalogue import CATALOGUE
 
 PAGE = Path(__file__).with_name("providers.md")
-SOURCES = "D, C, N, J, P, R"
+OWN = {
+    "HUAWEI": HUAWEI,
+    "SINA_CLOUD": SINA_CLOUD,
+    "sop(...)": sop("https://gateway.example.com/"),
+}
 
 HEAD = """# Providers
 
@@ -92,11 +96,6 @@ def page() -> str:
 
 def table() -> str:
     """Return the catalogue as a table."""
-    own = {
-        "HUAWEI": HUAWEI,
-        "SINA_CLOUD": SINA_CLOUD,
-        "sop(...)": sop("https://gateway.example.com/"),
-    }
     lines = [
         "## Catalogue",
         "",
@@ -108,22 +107,23 @@ def table() -> str:
         "| name | token endpoint | deviates in | spent refresh token again | notes |",
         "|---|---|---|---|---|",
     ]
-    for name, row in {**own, **CATALOGUE}.items():
+    for name, row in {**OWN, **CATALOGUE}.items():
         url = f"{row.method} {row.token_url}"
-        cells = (f"`{name}`", url, deviations(row), grace(row.refresh_retry_grace), row.notes)
+        changed = [f"`{each}`" for each in deviations(row) if each != "refresh_retry_grace"]
+        deviates = ", ".join(changed) or "nothing"
+        cells = (f"`{name}`", url, deviates, grace(row.refresh_retry_grace), row.notes)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n\n"
 
 
-def deviations(row: Provider) -> str:
+def deviations(row: Provider) -> list[str]:
     """Return the names of the fields that are not RFC 6749's."""
-    plain = {"token_url", "notes", "refresh_retry_grace"}
     changed = []
     for each in fields(row):
         default = each.default if each.default_factory is MISSING else each.default_factory()
-        if each.name not in plain and getattr(row, each.name) != default:
-            changed.append(f"`{each.name}`")
-    return ", ".join(changed) or "nothing"
+        if each.name not in {"token_url", "notes"} and getattr(row, each.name) != default:
+            changed.append(each.name)
+    return changed
 
 
 def grace(seconds: float) -> str:
@@ -132,21 +132,26 @@ def grace(seconds: float) -> str:
 
 
 def field_table() -> str:
-    """Return every field of a record with type, default and meaning."""
+    """Return every field of a record with type, default, meaning, and the rows that set it."""
+    rows = {**OWN, **CATALOGUE}
     lines = [
         "## Fields of a `Provider`",
         "",
-        "| field | type | default | meaning |",
-        "|---|---|---|---|",
+        "| field | type | default | meaning | set by |",
+        "|---|---|---|---|---|",
     ]
     told = meanings(Provider.__doc__ or "") | meanings(Provider.__mro__[1].__doc__ or "")
     for each in sorted(fields(Provider), key=lambda each: each.name != "token_url"):
-        if each.name == "_":
+        if each.name in {"_", "notes"}:
             continue
         kind = str(getattr(each.type, "__name__", each.type)).replace("typing.", "")
         kind = re.sub(r"\w+(\.\w+)+\.", "", kind).replace("|", "\\|")
         default = "required" if each.default is each.default_factory is MISSING else shown(each)
-        lines.append(f"| `{each.name}` | {kind} | {default} | {told[each.name]} |")
+        setting = [name for name, row in rows.items() if each.name in deviations(row)]
+        some = ", ".join(setting[:6]) + (
+            f" and {len(setting) - 6} more" if len(setting) > 6 else ""
+        )
+        lines.append(f"| `{each.name}` | {kind} | {default} | {told[each.name]} | {some} |")
     return "\n".join(lines) + "\n"
 
 

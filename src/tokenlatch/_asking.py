@@ -72,7 +72,10 @@ def client_ask(
     with_secret: bool = True,
 ) -> Ask:
     """Return a request with the client's proof, to any of the provider's endpoints."""
-    proof, headers = _proof(client, url, now) if with_secret else ({"client_id": client.id}, {})
+    # Authlib knows itself by its token endpoint at every other endpoint, too (RFC 7523 section 3).
+    proof, headers = (
+        _proof(client, provider.token_url, now) if with_secret else ({"client_id": client.id}, {})
+    )
     whole = {**provider.extra_params, **_renamed(dict(fields) | proof, provider)}
     headers = {**provider.extra_headers, **headers}
     for name, value in {"client_id": client.id, **fields}.items():
@@ -111,7 +114,7 @@ def read_answer(
     return result
 
 
-def _proof(client: Client, url: str, now: float) -> tuple[dict[str, str], dict[str, str]]:
+def _proof(client: Client, audience: str, now: float) -> tuple[dict[str, str], dict[str, str]]:
     """Return the fields and headers by which a client proves itself (RFC 6749 section 2.3)."""
     match client.auth:
         case "basic":
@@ -121,7 +124,9 @@ def _proof(client: Client, url: str, now: float) -> tuple[dict[str, str], dict[s
         case "body":
             return {"client_id": client.id, "client_secret": client.proof()}, {}
         case "private_key_jwt" | "client_secret_jwt":
-            return _jwt.client_assertion(client.id, client.proof(), client.assertion, url, now), {}
+            return _jwt.client_assertion(
+                client.id, client.proof(), client.assertion, audience, now
+            ), {}
         case _:
             return {"client_id": client.id}, {}
 

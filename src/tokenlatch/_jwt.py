@@ -28,7 +28,7 @@ class Assertion:
     Attributes:
         alg: Algorithm, such as ``PS256``; default: RS256, ES256... or EdDSA by the key, HS256 for a secret.
         kid: Key id in the header; default: the JWK's own, if the key is one.
-        audience: ``aud``; default: the endpoint that it is sent to.
+        audience: ``aud``; default: the token endpoint, whichever endpoint it is sent to.
         lifetime: Seconds that it is good for.
     """
 
@@ -39,7 +39,7 @@ class Assertion:
 
 
 def client_assertion(
-    client_id: str, key: str, how: Assertion | None, url: str, now: float
+    client_id: str, key: str, how: Assertion | None, audience: str, now: float
 ) -> dict[str, str]:
     """Return the form fields by which a client proves itself (RFC 7523 section 2.2).
 
@@ -47,14 +47,14 @@ def client_assertion(
         client_id: Issuer and subject.
         key: Private key as PEM or JWK, or the client's secret.
         how: How to sign.
-        url: The endpoint it is sent to.
+        audience: ``aud``, unless ``how`` names one.
         now: Seconds since the epoch.
 
     Raises:
         ConfigurationError: The key cannot be used.
     """
     how = how or Assertion()
-    claims = {"iss": client_id, "sub": client_id, "aud": how.audience or url}
+    claims = {"iss": client_id, "sub": client_id, "aud": how.audience or audience}
     return {
         "client_id": client_id,
         "client_assertion_type": CLIENT_ASSERTION,

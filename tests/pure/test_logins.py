@@ -21,6 +21,7 @@ from tokenlatch import (
     TokenExchange,
     errors,
 )
+from tokenlatch._asking import client_ask
 from tokenlatch._authorize import challenge
 from tokenlatch._wire import Answer
 from tokenlatch.providers import Authorize
@@ -279,6 +280,15 @@ def test_a_client_proves_itself_by_an_assertion(auth, key, how, alg):
     assert (claims["iss"], claims["sub"], claims["aud"]) == ("app", "app", IDP.token_url)
     assert (claims["iat"], claims["exp"]) == (NOW, NOW + 60)
     assert claims["jti"]
+
+
+def test_the_audience_is_the_token_endpoint_everywhere():
+    """Authlib refuses an assertion for its introspection endpoint when aud names that."""
+    client = ClientCredentials(
+        IDP, client_id="app", client_secret=RSA, client_auth="private_key_jwt"
+    ).client
+    ask = client_ask(IDP, client, "https://idp.example/introspect", {"token": "t"}, NOW)
+    assert decoded(ask.form["client_assertion"], RSA).claims["aud"] == IDP.token_url
 
 
 def test_no_assertion_is_used_twice():

@@ -6,11 +6,10 @@ AuthHuaweiV3Request; [I] inferred.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from tokenlatch._shape import ErrorClass
-from tokenlatch.providers._record import Attach, Authorize, Provider, Rejection
+from tokenlatch.providers._record import Authorize, Provider, Rejection
 
 _HOST = "https://oauth-login.cloud.huawei.com/oauth2/v3"
 
@@ -70,7 +69,7 @@ HUAWEI: Final = Provider(
         "app. An id_token is signed with RS256 unless params={'supportAlg': 'PS256'}."
     ),
 )
-"""Huawei ID: a user's grant lives 180 days from consent; ``client_id`` is the APP ID."""
+"""Huawei ID: a user's grant lives 180 days from consent; ``client_id`` is the APP ID.
 
-HUAWEI_REST: Final = replace(HUAWEI, attach=Attach("form", "access_token"))
-"""The same for the old ``rest.php`` APIs, which take the token as a form field [D]."""
+The old ``rest.php`` APIs take the token as a form field: ``BearerAuth(..., attach=Attach("form", "access_token"))``.
+"""
