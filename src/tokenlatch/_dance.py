@@ -245,7 +245,8 @@ class Dance:
         """
         view = self._view
         for pause in (0.0, *RESAVES):
-            time.sleep(pause)
+            if pause:
+                time.sleep(pause)
             try:
                 transaction.commit(fresh)
             except StoreConflict:

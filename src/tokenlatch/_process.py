@@ -8,6 +8,7 @@ import socket
 import time
 import weakref
 from collections.abc import Callable
+from functools import cache
 from typing import Final, TypeVar
 
 from tokenlatch._state import Holder
@@ -18,7 +19,11 @@ DYING_FOR: Final = 0.1
 
 def this_process() -> Holder:
     """Return who we are."""
-    pid = os.getpid()
+    return _holder(os.getpid())
+
+
+@cache
+def _holder(pid: int) -> Holder:
     return Holder(pid, socket.gethostname(), _started(pid))
 
 
@@ -62,6 +67,7 @@ def in_child(owner: _T, reset: Callable[[_T], None]) -> None:
 
 
 def _reset_all() -> None:
+    _holder.cache_clear()  # the number of a dead ancestor may be ours now
     for owner, reset in list(_resets.items()):
         reset(owner)
 

@@ -28,13 +28,15 @@ class FileTransaction:
         self._store = store
         self._next = store.path + ".next"
         self._descriptor: int | None = None
+        self._size = 0
         self._holds_token = False  # NAME.next holds a whole new token that could not be moved
         self._spilled: str | None = None
         self._damage: StoreError | None = None
         self._state: State | None = None
 
     def __enter__(self) -> Self:
-        there, _ = self._store.peek()
+        there, seen = self._store.peek()
+        self._size = seen[2] if seen else 0
         if isinstance(there, StoreError):
             self._damage = there  # then what lies beside it is the only hope, and left alone
             return self
@@ -70,8 +72,7 @@ class FileTransaction:
         Raises:
             StoreError: There is none.
         """
-        size = len(self._store.seal(to_json(self._state))) if self._state else 0
-        _disk.allocate(self._open_next(), self._next, max(ROOM, 2 * size))
+        _disk.allocate(self._open_next(), self._next, max(ROOM, 2 * self._size))
 
     def commit(self, state: State) -> None:
         """Write, sync, replace, sync the directory.
@@ -102,6 +103,7 @@ class FileTransaction:
         try:
             _disk.write_all(descriptor, content)
             os.fsync(descriptor)
+            self._size = len(content)
             self._holds_token = self._state is None or state.generation > self._state.generation
             if os.name == "nt":  # an open file cannot be moved there
                 self._close_next()

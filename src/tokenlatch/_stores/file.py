@@ -211,7 +211,8 @@ class FileStore:
         """
         problem = ""
         for attempt in range(RETRIES):
-            time.sleep(0.010 if attempt else 0)
+            if attempt:  # sleeping for no time costs 60 microseconds
+                time.sleep(0.010)
             found = _disk.read_private(self.path, allow_open=self.allow_open)
             if found is None:
                 return None, None
