@@ -8,6 +8,7 @@ from tokenlatch.providers import HUAWEI, SINA_CLOUD, Provider, sop
 from tokenlatch.providers.catalogue import CATALOGUE
 
 PAGE = Path(__file__).with_name("providers.md")
+SHOWN = 6
 OWN = {
     "HUAWEI": HUAWEI,
     "SINA_CLOUD": SINA_CLOUD,
@@ -148,8 +149,8 @@ def field_table() -> str:
         kind = re.sub(r"\w+(\.\w+)+\.", "", kind).replace("|", "\\|")
         default = "required" if each.default is each.default_factory is MISSING else shown(each)
         setting = [name for name, row in rows.items() if each.name in deviations(row)]
-        some = ", ".join(setting[:6]) + (
-            f" and {len(setting) - 6} more" if len(setting) > 6 else ""
+        some = ", ".join(setting[:SHOWN]) + (
+            f" and {len(setting) - SHOWN} more" if len(setting) > SHOWN else ""
         )
         lines.append(f"| `{each.name}` | {kind} | {default} | {told[each.name]} | {some} |")
     return "\n".join(lines) + "\n"

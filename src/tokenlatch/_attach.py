@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit, urlunsplit
 
 from tokenlatch._asking import Client
 from tokenlatch._dpop import WANTS_NONCE, Dpop
@@ -87,11 +87,11 @@ class Manner:
         if place == "header":
             return Draft(draft.url, draft.body, draft.mime, added)
         if place == "query":
-            return Draft(_with_query(draft.url, _with(_query(draft.url), added)))
-        fields = _form(draft)
+            parts = urlsplit(draft.url)
+            return Draft(urlunsplit(parts._replace(query=_with(parts.query, added))))
         if place == "form":
-            return _as_form(draft.url, _with(fields, added))
-        return self._sign(draft, dict(fields), tokens.access_token, now)
+            return _as_form(draft.url, _with(_form(draft), added))
+        return self._sign(draft, _fields(draft), tokens.access_token, now)
 
     def wants_nonce(self, url: str, status: int, headers: Mapping[str, str]) -> bool:
         """Tell whether an API refused only because the proof had no good nonce (RFC 9449 section 9)."""
@@ -137,7 +137,7 @@ class Manner:
         gateway = self.provider.gateway
         if gateway is None or self.attach.place != "signed":
             return None
-        return dict(_form(draft)).get(gateway.name("method"))
+        return _fields(draft).get(gateway.name("method"))
 
     def _sign(self, draft: Draft, fields: dict[str, str], token: str, now: float) -> Draft:
         gateway, client = self.provider.gateway, self.client
@@ -149,9 +149,9 @@ class Manner:
         whole = gateway.form(
             fields, app_id=client.id, private_key=client.proof(), now=now, token=token
         )
-        if draft.body or not _query(draft.url):
-            return _as_form(draft.url, list(whole.items()))
-        return Draft(_with_query(draft.url, list(whole.items())))
+        if draft.body or not urlsplit(draft.url).query:
+            return _as_form(draft.url, urlencode(whole))
+        return Draft(urlunsplit(urlsplit(draft.url)._replace(query=urlencode(whole))))
 
 
 def manner_of(grant: object, attach: Attach | None) -> Manner | None:
@@ -170,33 +170,35 @@ def manner_of(grant: object, attach: Attach | None) -> Manner | None:
     return Manner(where, refused, blank, getattr(grant, "client", None), dpop)
 
 
-def _form(draft: Draft) -> list[tuple[str, str]]:
-    if not draft.body:
-        return _query(draft.url)
-    if draft.mime.partition(";")[0].strip().lower() != FORM:
+def _form(draft: Draft) -> str:
+    """Return the form in the body, as it is written."""
+    if draft.body and draft.mime.partition(";")[0].strip().lower() != FORM:
         message = (
             f"The token goes into a form here, and the body is {draft.mime or 'of no type'}: "
             "send a form (data={...})."
         )
         raise ConfigurationError(message)
-    return parse_qsl(draft.body.decode(), keep_blank_values=True)
+    return (draft.body or b"").decode("utf-8", "replace")
 
 
-def _as_form(url: str, fields: list[tuple[str, str]]) -> Draft:
-    body = urlencode(fields).encode()
+def _fields(draft: Draft) -> dict[str, str]:
+    """Return the fields of a form, or of a query where there is no body."""
+    return dict(parse_qsl(_form(draft) or urlsplit(draft.url).query, keep_blank_values=True))
+
+
+def _as_form(url: str, form: str) -> Draft:
+    body = form.encode()
     return Draft(url, body, FORM, {"Content-Type": FORM, "Content-Length": str(len(body))})
 
 
-def _query(url: str) -> list[tuple[str, str]]:
-    return parse_qsl(urlsplit(url).query, keep_blank_values=True)
-
-
-def _with_query(url: str, fields: list[tuple[str, str]]) -> str:
-    return urlunsplit(urlsplit(url)._replace(query=urlencode(fields)))
-
-
-def _with(fields: list[tuple[str, str]], added: Mapping[str, str]) -> list[tuple[str, str]]:
-    return [pair for pair in fields if pair[0] not in added] + list(added.items())
+def _with(query: str, added: Mapping[str, str]) -> str:
+    """Return a query or form with these fields; the others stay as the caller wrote them."""
+    kept = [
+        pair
+        for pair in query.split("&")
+        if pair and unquote_plus(pair.partition("=")[0]) not in added
+    ]
+    return "&".join([*kept, urlencode(added)])
 
 
 def _says(body: bytes | None, paths: tuple[str, ...], values: tuple[str, ...]) -> bool:

@@ -201,6 +201,8 @@ class TokenSource:
     def redeem(self, redirect: Redirect, pending: PendingLogin) -> TokenSet:
         """Exchange the code of a browser login for tokens, and put them in.
 
+        It waits for the provider: in a loop, give it a thread (``asyncio.to_thread``).
+
         Args:
             redirect: The URL that the browser came back to, as it came, or its decoded parameters.
             pending: What ``AuthorizationCode.begin`` returned for this login.
@@ -219,6 +221,8 @@ class TokenSource:
 
     def log_in(self, show: Callable[[DevicePrompt], object]) -> TokenSet:
         """Let a person log in on another device (RFC 8628), wait for it, and put the tokens in.
+
+        It waits for the person: in a loop, give it a thread (``asyncio.to_thread``).
 
         Args:
             show: Called once with the code to type and the page to open.

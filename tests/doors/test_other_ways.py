@@ -236,3 +236,17 @@ def test_companions_travel_with_the_token(api):
     session.auth = tokenlatch.requests.BearerAuth(source, api.url)
     session.get(f"{api.url}/api")
     assert api.requests[-1].query["openid"] == "o"
+
+
+@CLIENTS
+@pytest.mark.parametrize("attach", [QUERY, FORM], ids=["query", "form"])
+def test_other_fields_stay_as_they_were(api, make, attach):
+    """Written as the caller wrote them: another encoding is another text for some servers."""
+    source = source_of(api, attach)
+    mime = {"Content-Type": "application/x-www-form-urlencoded"}
+    with make(source, api.url) as client:
+        name = "data" if make.__name__.startswith("requests") else "content"
+        client.post(f"{api.url}/api?a=%20b&a=2&c", headers=mime, **{name: b"d=%C4%E3%20+&d=2&e"})
+    last = api.requests[-1]
+    assert last.target.startswith("/api?a=%20b&a=2&c")
+    assert last.body.startswith(b"d=%C4%E3%20+&d=2&e")
