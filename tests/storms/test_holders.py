@@ -40,6 +40,22 @@ def test_row_27_holder_killed_while_eight_wait(shared):
 
 
 @pytest.mark.storm
+def test_row_27_holder_killed_while_its_forked_child_lives_on(shared):
+    """A child that was forked in the middle of a refresh does not keep its dead parent's lock."""
+    shared.seed()
+    holder, other = shared.crew(2)
+    shared.server.fail("drop_before")
+    with shared.server.hold():
+        holder.ask(do="begin")
+        shared.server.arrived()
+        holder.ask(do="fork")
+        holder.signal(signal.SIGKILL)
+    assert other.ask(do="token")["access_token"] == shared.state().tokens.access_token
+    assert shared.server.counts.refreshes == 1
+    assert shared.alive
+
+
+@pytest.mark.storm
 def test_row_28_holder_stopped(shared):
     """Waiters give up with a typed error that names the holder; when it goes on, its token is everybody's."""
     shared.seed()

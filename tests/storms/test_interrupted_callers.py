@@ -289,6 +289,22 @@ def test_row_17_the_default_executor_is_full(shared):
     assert asyncio.run(main()).access_token == shared.state().tokens.access_token
 
 
+def test_row_17_no_thread_can_be_started(shared, monkeypatch):
+    """Where the system gives no thread, the caller makes the refresh itself."""
+    shared.seed()
+    start = threading.Thread.start
+
+    def refuse(thread):
+        if thread.name.startswith("tokenlatch"):  # the server here needs its own
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        assert shared.source().token()
+    assert nothing_lost(shared)
+
+
 def test_row_18_two_event_loops_in_two_threads(shared):
     """Tasks of two loops wait for one refresh of one source."""
     shared.seed()

@@ -41,14 +41,17 @@ def test_row_01_sixteen_processes_at_the_same_instant(shared):
     assert shared.alive
 
 
-def test_row_02_thirty_two_threads_in_one_process(shared):
-    """Thirty-two threads behind a barrier make one token request."""
-    shared.seed()
-    source, barrier = shared.source(), threading.Barrier(32)
+@pytest.mark.parametrize("number", [1, 4], ids=["one source", "four sources"])
+@pytest.mark.parametrize("refused", [False, True], ids=["expired", "refused"])
+def test_row_02_thirty_two_threads_in_one_process(shared, number, refused):
+    """Thirty-two threads behind a barrier make one token request, whether the token ran out or an API refused it."""
+    seed = shared.seed(left=1800.0 if refused else -1.0)
+    sources, barrier = [shared.source() for _ in range(number)], threading.Barrier(32)
 
-    def ask(_):
+    def ask(thread):
         barrier.wait()
-        return source.token().access_token
+        source = sources[thread % number]
+        return source.token(seed.access_token if refused else None).access_token
 
     with ThreadPoolExecutor(32) as threads:
         got = set(threads.map(ask, range(32)))
