@@ -82,6 +82,37 @@ The private key signs and never travels. `BearerAuth` adds `app_auth_token` and 
 form, and signs it anew when a refused token was replaced. Tokens live for ever: they are refreshed when the gateway
 says `aop.app-auth-token-time-out`, or by `source.refresh()`.
 
+## What rests on inference
+
+Nothing here was tried against the real platforms. What their documents leave open is taken as follows, and is data
+that `dataclasses.replace` changes:
+
+- **Huawei ID**: which error codes end a grant (the codes are documented, their classes are ours); that an old access
+  token lives on after a refresh; PKCE, which other clients send, is used only when asked for. A refused login comes
+  behind `#` in one document and in the query in another: both are read, and a bare callback counts as refused.
+- **Sina Cloud**: HTTP statuses, the error words besides `unauthorized_client`, and how API calls carry the token
+  (`Authorization: Bearer`, 401): taken from the library whose texts the documented answers are letter for letter.
+- **SOP**: envelopes, error codes, the signature of answers and the clock's zone are read from the source of SOP 4.1,
+  SOP 5 from single files. A parameter `state` would be lost there: ours travels inside `redirect_uri`.
+
+## Simulators
+
+Each of the three has one for tests, on loopback, as strict as its documents:
+
+```python
+from dataclasses import replace
+
+from tokenlatch import ClientCredentials, TokenSource
+from tokenlatch.providers import HUAWEI
+from tokenlatch.testing import HuaweiServer
+
+with HuaweiServer() as huawei:
+    provider = replace(HUAWEI, token_url=huawei.token_url)
+    grant = ClientCredentials(provider, client_id="107408391", client_secret="caa9b93ef209")
+    assert TokenSource(grant).token().expires_at
+    huawei.revoke_all()
+```
+
 """
 
 
