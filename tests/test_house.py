@@ -283,7 +283,7 @@ ROOMS = {
         "_stores/file.py",
         "cli/doctor.py",
     ),  # the store: how old a holder is, for its message; the doctor: whether the clock is right
-    r"[\"']invalid_grant[\"']": ("_shape.py", "providers/"),
+    r"[\"']invalid_grant[\"']": ("_meaning.py", "providers/"),
     r"[\"']insufficient_scope[\"']": ("_wire.py",),
     r"[\"']Bearer ": ("_bearer.py", "_requestslike.py", "providers/"),
     r"[\"']WWW-Authenticate[\"']": ("_wire.py", "_attach.py", "_httpxlike.py", "_requestslike.py"),

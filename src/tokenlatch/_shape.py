@@ -8,29 +8,11 @@ from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias
 
+from tokenlatch._meaning import ERROR_CLASSES, ErrorClass
 from tokenlatch._state import TokenSet
 
 FOREVER: Final = 100 * 366 * 86400.0
 """Seconds from which on a lifetime means "for ever"."""
-
-ErrorClass: TypeAlias = Literal[
-    "grant_dead", "maybe_dead", "code_dead", "app_not_allowed", "config", "retry", "rate_limited"
-]
-
-ERROR_CLASSES: Final[Mapping[str, ErrorClass]] = {
-    # RFC 6749 section 5.2
-    "invalid_grant": "grant_dead",
-    "invalid_client": "config",
-    "unauthorized_client": "config",
-    "unsupported_grant_type": "config",
-    "invalid_scope": "config",
-    "invalid_request": "maybe_dead",  # some servers say it of a dead refresh token
-    "invalid_target": "config",  # RFC 8707 section 2
-    # RFC 6749 section 4.1.2.1, sent by token endpoints too
-    "server_error": "retry",
-    "temporarily_unavailable": "retry",
-    "slow_down": "retry",
-}
 
 Paths: TypeAlias = str | tuple[str, ...]
 """A dotted path into the answer, or several of which the first that is there counts."""

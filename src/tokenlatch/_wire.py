@@ -14,13 +14,13 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import parse_qsl, quote_plus, urlencode
 
-from tokenlatch._shape import ERROR_CLASSES, RFC6749, AnswerShape, ErrorClass, text
+from tokenlatch._meaning import ERROR_CLASSES, MEANING, ErrorClass
+from tokenlatch._shape import RFC6749, AnswerShape, text
 from tokenlatch._state import Secret, TokenSet
 from tokenlatch.errors import (
     AuthError,
     ConfigurationError,
     ProviderError,
-    ReauthorizationRequired,
     UnreadableAnswerError,
 )
 
@@ -183,7 +183,7 @@ def read_error(
     kind = shape.kind(code) or ("retry" if sick else "unknown" if code else "unreadable")
     mime = _clean(answer.headers.get("content-type")) or "no content type"
     what = f"HTTP {status}, {mime}, {len(answer.body)} bytes"
-    error_class, message = _MEANING[kind]
+    error_class, message = MEANING[kind]
     error = error_class(
         message.format(said=said, status=status, what=what),
         error=code,
@@ -228,45 +228,6 @@ def utc(instant: float) -> str:
     """Return an instant as people read it, in UTC."""
     return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
-
-_MEANING: Final[Mapping[str, tuple[type[AuthError], str]]] = {
-    "grant_dead": (
-        ReauthorizationRequired,
-        "The provider refused the grant ({said}): log in again.",
-    ),
-    "maybe_dead": (
-        ReauthorizationRequired,
-        "The provider refused the request ({said}): log in again, or check the client's settings.",
-    ),
-    "code_dead": (
-        ReauthorizationRequired,
-        "The provider refused the code ({said}): it works once and soon ends, so log in again.",
-    ),
-    "app_not_allowed": (
-        ReauthorizationRequired,
-        "The provider does not let this client refresh ({said}): apply for that right, or log in again.",
-    ),
-    "config": (
-        ConfigurationError,
-        "The provider refused the client ({said}): check client id, secret, client_auth and scope.",
-    ),
-    "retry": (
-        ProviderError,
-        "The provider failed with HTTP {status} ({said}): it is asked again later.",
-    ),
-    "rate_limited": (
-        ProviderError,
-        "The provider was asked too often, HTTP {status} ({said}): it is asked again later.",
-    ),
-    "unknown": (
-        ProviderError,
-        "The provider answered an error it does not explain, HTTP {status} ({said}).",
-    ),
-    "unreadable": (
-        UnreadableAnswerError,
-        "The token endpoint's answer is no token answer ({what}): check its URL.",
-    ),
-}
 
 _PARAMETER: Final = re.compile(r'(?<![\w-])([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 

@@ -248,3 +248,14 @@ def test_a_signature_needs_a_gateway():
         RefreshToken(
             "https://idp.example/token", client_id="a", client_secret="b", client_auth="signed"
         )
+
+
+@pytest.mark.parametrize(
+    ("sub_code", "advice"),
+    [("isv.invalid-timestamp", "utc_offset"), ("isv.invalid-signature", "private key")],
+)
+def test_a_refused_timestamp_or_signature_says_what_to_look_at(sub_code, advice):
+    """The two mistakes that everybody makes first."""
+    refusal = exchanged(node(code="40002", sub_code=sub_code))
+    assert type(refusal) is CONFIG
+    assert advice in str(refusal)

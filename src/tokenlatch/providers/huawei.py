@@ -8,7 +8,7 @@ AuthHuaweiV3Request; [I] inferred.
 from collections.abc import Mapping
 from typing import Final
 
-from tokenlatch._shape import ErrorClass
+from tokenlatch._meaning import ErrorClass
 from tokenlatch.providers._record import Authorize, Provider, Rejection
 
 _HOST = "https://oauth-login.cloud.huawei.com/oauth2/v3"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from tokenlatch._gateway import Gateway
-from tokenlatch._shape import ErrorClass
+from tokenlatch._meaning import ErrorClass
 from tokenlatch._signing import SignType
 from tokenlatch.providers._record import Attach, Authorize, Provider, Rejection
 
@@ -31,10 +31,12 @@ _ERRORS: Final[Mapping[str, ErrorClass]] = {  # [C] codes, [I] classes
     **dict.fromkeys(TOKEN_REJECTED, "grant_dead"),
     "aop.invalid-app-auth-token-no-api": "config",  # needs another consent or contract
     "aop.no-product-reg-by-partner": "config",
+    "isv.invalid-timestamp": "clock",  # more than 5 minutes late, by the gateway's own clock
+    "isv.invalid-signature": "signature",
     "20000": "retry",
     "20001": "config",
     "40001": "config",
-    "40002": "config",  # among them isv.invalid-timestamp: clock or utc_offset
+    "40002": "config",
     "40004": "config",
     "40006": "config",
 }
