@@ -34,6 +34,9 @@ FIRST_PAUSE: Final = 0.005
 
 LONGEST_PAUSE: Final = 0.050
 
+GLANCE: Final = 0.005
+"""Seconds after which a pause is cut short if a commit is announced: that costs no system call."""
+
 RECONNECTS: Final = (0.1, 0.3)
 """Seconds before each further try when nothing was sent."""
 
@@ -128,8 +131,13 @@ class Dance:
             taken.waited = time.monotonic() - begin
             if taken.waited >= view.policy.patience:
                 raise taken
-            time.sleep(pause * (0.5 + random.random()))  # noqa: S311 - spreads the looks
+            self._pause(pause * (0.5 + random.random()))  # noqa: S311 - spreads the looks
             pause = min(pause * 1.5, LONGEST_PAUSE)
+
+    def _pause(self, seconds: float) -> None:
+        while seconds > 0 and not self._view.announced():
+            time.sleep(min(seconds, GLANCE))
+            seconds -= GLANCE
 
     def _respect(self, intent: Intent | None) -> None:
         """Leave an unfinished refresh to its worker while that lives; else note the interruption."""
