@@ -8,11 +8,12 @@ one. In the end the graph must have no circle: so every schedule ends, and the s
 Law: knows nothing of tokens, locks or files.
 """
 
+import gc
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
-from tests.model.replay import Worker
+from tests.model.replay import Endless, Worker
 
 
 class World(Protocol):
@@ -58,10 +59,7 @@ class Promises:
 class Report:
     """What an exploration found."""
 
-    states: int = 0
-    steps: int = 0
-    schedules: int = 0
-    runs: int = 0
+    states = steps = schedules = runs = 0
     promise: str | None = None
     wrong: str | None = None
     schedule: Sequence[str] = ()
@@ -69,10 +67,10 @@ class Report:
     def __str__(self) -> str:
         """Tell the figures, or the shortest schedule that breaks a promise."""
         if self.promise is None:
-            return (
-                f"{self.states:,} states, {self.steps:,} steps, {self.schedules:.1e} schedules; "
-                f"the real code ran {self.runs:,} times"
+            figures = (
+                f"{self.states:,} states, {self.steps:,} steps, {self.schedules:.1e} schedules"
             )
+            return f"{figures}; the real code ran {self.runs:,} times"
         return "\n    ".join([f"{self.promise}: {self.wrong}", *self.schedule])
 
 
@@ -93,19 +91,24 @@ class Explorer:
         self._workers, self._promises = workers, promises
         self.scenes: list[Scene] = []
         self._numbers: dict[tuple[Any, Any], int] = {}
-        self._came: list[tuple[int, str]] = []  # for each scene: from which one, and by what
+        self.came: list[tuple[int, str]] = []  # for each scene: from which one, and by what
         self._next: list[list[int]] = []
         self._reach(world, (0,) * len(workers), 0, "")
 
     def run(self) -> Report:
         """Explore until a promise is broken or all states are known."""
         report = Report()
+        gc.disable()  # looking for circles among millions of tuples that have none takes longest
         try:
             for number, _ in enumerate(self.scenes):  # which grows meanwhile
                 self._expand(number)
             report.schedules = self._count()
         except Broken as broken:
             report.promise, report.wrong, report.schedule = broken.args
+        except Endless as endless:
+            report.promise, report.wrong = "every_schedule_ends", str(endless)
+        finally:
+            gc.enable()
         report.states, report.steps = len(self.scenes), sum(map(len, self._next))
         report.runs = sum(len(worker.points) for worker in self._workers)
         return report
@@ -114,7 +117,7 @@ class Explorer:
         """Return a shortest schedule to a scene."""
         way: list[str] = []
         while number:
-            number, what = self._came[number]
+            number, what = self.came[number]
             way.append(what)
         return way[::-1]
 
@@ -127,7 +130,7 @@ class Explorer:
             self._next[number].append(there)
             for promise in self._promises.steps:
                 if wrong := promise(before, self.scenes[there]):
-                    raise Broken(promise.__name__, wrong, [*self.way_to(number), what])
+                    self._complain(promise.__name__, wrong, number, what)
         if stuck:
             self._end(number)
 
@@ -136,14 +139,13 @@ class Explorer:
         world, at, _ = scene
         for number, worker in enumerate(self._workers):
             here = at[number]
-            if here is None:
-                continue
-            left, right = at[:number], at[number + 1 :]
-            for what, after, answer in world.answers(worker.points[here].step):
-                there = worker.after(here, answer)
-                yield True, f"{number}: {what}", after, (*left, there, *right)
-            if (after := world.crash(number)) is not None:
-                yield False, f"{number}: CRASH", after, (*left, None, *right)
+            if here is not None:
+                left, right = at[:number], at[number + 1 :]
+                for what, after, answer in world.answers(worker.points[here].step):
+                    there = worker.after(here, answer)
+                    yield True, f"{number}: {what}", after, (*left, there, *right)
+                if (after := world.crash(number)) is not None:
+                    yield False, f"{number}: CRASH", after, (*left, None, *right)
         for what, after in world.changes():
             yield False, what, after, at
 
@@ -151,10 +153,12 @@ class Explorer:
         """Return the number of a state; if it is new, note it and look at it."""
         number = self._numbers.setdefault((world, at), len(self.scenes))
         if number == len(self.scenes):
-            pairs = zip(self._workers, at, strict=True)
-            shown = [None if here is None else worker.points[here].shown for worker, here in pairs]
+            shown = (
+                None if here is None else worker.points[here].shown
+                for worker, here in zip(self._workers, at, strict=True)
+            )
             self.scenes.append(Scene(world, at, tuple(shown)))
-            self._came.append((came, what))
+            self.came.append((came, what))
             self._judge(self._promises.always, number)
         return number
 
@@ -163,14 +167,16 @@ class Explorer:
         for worker, here in enumerate(scene.at):
             step = None if here is None else self._workers[worker].points[here].step
             if step is not None and not scene.world.at_rest(step):
-                wrong = f"worker {worker} waits for ever"
-                raise Broken("every_schedule_ends", wrong, self.way_to(number))
+                self._complain("every_schedule_ends", f"worker {worker} waits for ever", number)
         self._judge(self._promises.at_end, number)
 
     def _judge(self, promises: Sequence[Callable[[Scene], str | None]], number: int) -> None:
         for promise in promises:
             if wrong := promise(self.scenes[number]):
-                raise Broken(promise.__name__, wrong, self.way_to(number))
+                self._complain(promise.__name__, wrong, number)
+
+    def _complain(self, promise: str, wrong: str, number: int, *then: str) -> NoReturn:
+        raise Broken(promise, wrong, [*self.way_to(number), *then])
 
     def _count(self) -> int:
         """Return the number of schedules; to be counted, each must end: so there is no circle."""
@@ -189,5 +195,5 @@ class Explorer:
                 if not entries[there]:
                     ready.append(there)
         if done < len(self._next):
-            raise Broken("every_schedule_ends", "some go round in circles", [])
+            self._complain("every_schedule_ends", "some go round in circles", 0)
         return ends

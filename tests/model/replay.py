@@ -13,6 +13,13 @@ from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+LONGEST_RUN = 100
+"""Steps after which a worker is taken to go on for ever."""
+
+
+class Endless(Exception):  # noqa: N818 - the name says it
+    """A worker goes on and on."""
+
 
 class Paused(BaseException):
     """Leaves the real code at a step that has no answer yet."""
@@ -63,6 +70,8 @@ class Worker:
         return self._after[key]
 
     def _run(self, answers: tuple[Hashable, ...]) -> int:
+        if len(answers) > LONGEST_RUN:
+            raise Endless(f"a worker goes on after {LONGEST_RUN} steps")
         replay = Replay(answers)
         with suppress(Paused):
             self._play(replay)

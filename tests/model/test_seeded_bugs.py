@@ -110,6 +110,14 @@ class Forgetful(Dance):
         pass
 
 
+class Undecided(Dance):
+    """Looks under the lock, and leaves as it came."""
+
+    def __call__(self, _):
+        with self._view.store.transaction(0) as transaction:
+            self.read(transaction)
+
+
 class BlindHold(desk.Hold):
     """Commits without compare-and-swap."""
 
@@ -132,9 +140,11 @@ def dance(kind):
 
 
 EXPIRED, OLD = Rules(), Rules(begin=85)
+TWICE = Rules(calls=("token", "token"), tick=100)
 REDIS = Rules(atomic=True)
 HOSTS = Rules(atomic=True, apart=True, revokes=False)
 
+STUCK_LOCK = (World, "_unlock", lambda self, _: [("unlock, in vain", self, "unlocked")])
 NO_LOCK = (worker, "Store", OpenStore)
 BLIND_COMMIT = (desk, "Hold", BlindHold)
 NO_ROLL_FORWARD = (World, "_rolled", lambda self, _: self)
@@ -160,6 +170,8 @@ BUGS = {
     "a lost answer leaves no doubt": (dance(NoDoubt), OLD, {"lost": 1}, "nothing_lost"),
     "saved after the lock is free": (dance(SavedOutside), EXPIRED, {}, "no_needless_error"),
     "an unsaved token is forgotten": (dance(Forgetful), EXPIRED, {"breaks": 1}, "nothing_lost"),
+    "nothing is ever decided": (dance(Undecided), EXPIRED, {}, "every_schedule_ends"),
+    "the lock is never let go": (STUCK_LOCK, TWICE, {"ticks": 1}, "every_schedule_ends"),
     "a note beats the new token": (STRICT, HOSTS, {"thefts": 1}, "nothing_lost"),
 }
 
