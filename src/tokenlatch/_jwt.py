@@ -145,13 +145,13 @@ def _load(key: str) -> "tuple[Key, str]":
 
 def _load_jwk(key: str) -> "tuple[Key, str] | None":
     """Return a JWK and its algorithm; None: it is none. Raises nothing, for its frame holds the key."""
-    from joserfc import jwk
     from joserfc.errors import JoseError
+    from joserfc.jwk import JWKRegistry
 
     usual = {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA", "oct": "HS256"}
     with suppress(ValueError, TypeError, KeyError, JoseError):
         raw = json.loads(key)
-        loaded = jwk.import_key(raw)
+        loaded = JWKRegistry.import_key(raw)
         curve = {"P-384": "ES384", "P-521": "ES512"}.get(raw.get("crv", ""))
         return loaded, raw.get("alg") or curve or usual[raw["kty"]]
     return None
