@@ -162,3 +162,19 @@ def test_row_08_killed_again_while_recovering(tmp_path, steps, name, first):
             if not killed:
                 break
     assert number > 15
+
+
+def test_row_08_killed_before_the_counter_counts(tmp_path):
+    """A process that is warm on the old token notices the new one within a second, although nothing counted it."""
+    with AuthorizationServer() as server:
+        steps, _, _ = killed_at([0], Case(ahead=True), server, tmp_path / "undisturbed")
+        with SharedGrant(server, tmp_path / "grant" / "token.json") as shared:
+            seed, clock = shared.seed(left=1800.0), Clock(time.time())
+            bystander = shared.source(clock=clock)
+            assert bystander.token() == seed
+            settings = {"path": str(shared.path), "token_url": server.token_url, "first": None}
+            settings |= {"grace": 0.0, "ahead": True}
+            number = steps.index("done: before pwrite of token.json.counter") + 1
+            assert kill_at(number, settings)[2]
+            clock.advance(1.1)
+            assert bystander.token() == shared.state().tokens != seed
