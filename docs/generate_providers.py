@@ -41,11 +41,13 @@ PLATFORMS = """## Huawei ID
 login = AuthorizationCode(
     HUAWEI, client_id=APP_ID, client_secret=SECRET, redirect_uri=CALLBACK, scope="openid profile"
 )
-pending = login.begin()                       # send the browser to pending.url
+pending = login.begin()  # send the browser to pending.url
 source = TokenSource(login, store=FileStore("/var/lib/acme/huawei.json"))
-source.redeem(redirect_url, pending)          # the URL that came back, undecoded
+source.redeem(redirect_url, pending)  # the URL that came back, undecoded
 api.auth = BearerAuth(source, "https://health-api.cloud.huawei.com")
-old_api.auth = BearerAuth(source, "https://oauth-api.cloud.huawei.com", attach=Attach("form", "access_token"))
+old_api.auth = BearerAuth(
+    source, "https://oauth-api.cloud.huawei.com", attach=Attach("form", "access_token")
+)
 ```
 
 An app's own token: `ClientCredentials(HUAWEI, ...)`. The grant ends 180 days after consent, however often it is
@@ -70,9 +72,11 @@ access token stays in use to its end, then a person logs in again.
 provider = sop(
     "https://gateway.example.com/",
     authorize_url="https://openauth.example.com/oauth2/appToAppAuth",
-    platform_key=PLATFORM_PUBLIC_KEY,         # with it, answers must be signed
+    platform_key=PLATFORM_PUBLIC_KEY,  # with it, answers must be signed
 )
-login = AuthorizationCode(provider, client_id=APP_ID, client_secret=PRIVATE_KEY, redirect_uri=CALLBACK)
+login = AuthorizationCode(
+    provider, client_id=APP_ID, client_secret=PRIVATE_KEY, redirect_uri=CALLBACK
+)
 ...
 api.auth = BearerAuth(source, "https://gateway.example.com")
 api.post("https://gateway.example.com/", data={"method": "story.get", "biz_content": '{"id":1}'})

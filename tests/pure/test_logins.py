@@ -263,7 +263,9 @@ def decoded(assertion, key):
         ("client_secret_jwt", SECRET, None, "HS256"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:EdDSA is deprecated")  # RFC 9864; servers know no other word yet
+@pytest.mark.filterwarnings(
+    "ignore:EdDSA is deprecated"
+)  # RFC 9864; servers know no other word yet
 def test_a_client_proves_itself_by_an_assertion(auth, key, how, alg):
     """RFC 7523 sections 2.2 and 3: iss and sub are the client, aud the endpoint, a life of a minute."""
     server = Server(TOKENS)
