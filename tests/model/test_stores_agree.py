@@ -1,4 +1,4 @@
-"""The store of the model does what ``FileStore`` does: roll forward, compare and clean-up, side by side."""
+"""The store of the model does what the real ones do: roll forward, compare and clean-up, side by side."""
 
 from itertools import product
 from pathlib import Path
@@ -13,6 +13,7 @@ from tokenlatch import FileStore, TokenSet
 from tokenlatch._format import to_json
 from tokenlatch._state import Failure, Holder, Intent
 from tokenlatch._stores import _disk
+from tokenlatch._stores.redis import RedisStore, RedisTransaction
 from tokenlatch.errors import StoreConflict, StoreError
 
 FIRST = BOOK.read(first_state(Rules()))
@@ -92,6 +93,39 @@ def test_a_commit_compares_alike(read, tmp_path):
         if answer == "written":
             world, _ = told(world, "move", *numbers)
         assert (answer, BOOK.read(world.disk)) == (outcome, store.load()), (there, new)
+
+
+class Dictionary(RedisStore):
+    """A ``RedisStore`` without a server: one value, compared and swapped at once."""
+
+    def __init__(self, state):
+        self._key, self.value = "grant", state and to_json(state)
+
+    def _get(self):
+        return self.value and bytes(self.value)
+
+    def _swap(self, old, new):
+        if old != self._get():
+            return False
+        self.value = new
+        return True
+
+
+@pytest.mark.parametrize("read", STATES)
+def test_a_commit_compares_alike_in_redis(read):
+    """With the lease lost, the model and ``RedisStore`` refuse the same commits, and accept the same."""
+    for there, new in product(STATES, WRITTEN):
+        store = Dictionary(STATES[read])
+        transaction = RedisTransaction(store)
+        store.value = Dictionary(STATES[there]).value
+        try:
+            transaction.commit(STATES[new])
+            outcome = "written"
+        except StoreConflict:
+            outcome = "conflict"
+        numbers = BOOK.number(STATES[new]), BOOK.number(STATES[read])
+        _, answer = told(world_with(STATES[there]), "write", *numbers)
+        assert answer == outcome, (there, new)
 
 
 @pytest.mark.parametrize("new", ["first, intent", "first, failure", "second"])

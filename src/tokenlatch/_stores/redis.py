@@ -172,6 +172,8 @@ class RedisTransaction:
     def commit(self, state: State) -> None:
         """Write if nobody else has; a new token goes in over what others only noted meanwhile.
 
+        A key that vanished meanwhile holds nothing newer.
+
         Raises:
             StoreConflict: Somebody has; nothing was written.
             StoreError: The server cannot be asked.
@@ -180,7 +182,7 @@ class RedisTransaction:
         while not self._store._swap(self._content, content):
             there = self._store._get()
             newest = self._store._decode(there)
-            if newest is None or not state.supersedes(newest, self.state):
+            if newest is not None and not state.supersedes(newest, self.state):
                 raise StoreConflict(
                     f"{self._store!r} changed under a transaction: the newer state stands."
                 )
