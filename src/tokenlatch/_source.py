@@ -9,13 +9,10 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from tokenlatch import _errands
 from tokenlatch import _events as events
-from tokenlatch._authorize import AuthorizationCode, PendingLogin, Redirect
 from tokenlatch._dance import Dance
-from tokenlatch._device import DeviceCode, DevicePrompt
 from tokenlatch._flight import Flight
 from tokenlatch._grants import Grant
 from tokenlatch._policy import Fail, Refresh, RefreshPolicy, Use, UseAndRefresh
@@ -28,6 +25,10 @@ from tokenlatch._view import View
 from tokenlatch._wire import utc
 from tokenlatch.errors import AuthError, ConfigurationError, StoreError
 from tokenlatch.providers import Provider
+
+if TYPE_CHECKING:
+    from tokenlatch._authorize import PendingLogin, Redirect
+    from tokenlatch._device import DevicePrompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +199,7 @@ class TokenSource:
             transaction.commit(fresh)
             view.take(fresh)
 
-    def redeem(self, redirect: Redirect, pending: PendingLogin) -> TokenSet:
+    def redeem(self, redirect: "Redirect", pending: "PendingLogin") -> TokenSet:
         """Exchange the code of a browser login for tokens, and put them in.
 
         It waits for the provider: in a loop, give it a thread (``asyncio.to_thread``).
@@ -211,15 +212,20 @@ class TokenSource:
             ReauthorizationRequired: The person said no, or the code is another login's, spent or late.
             AuthError: As for ``token``.
         """
+        from tokenlatch import (
+            _authorize,
+            _errands,
+        )  # most programs refresh only: so does their import
+
         self._refuse_reentry()
         grant = self._view.grant
-        if not isinstance(grant, AuthorizationCode):
+        if not isinstance(grant, _authorize.AuthorizationCode):
             raise ConfigurationError(f"{grant!r} has no codes: use an AuthorizationCode.")
         return _errands.log_in(
             self._view, self._dance, lambda send, now: grant.redeem(redirect, pending, send, now)
         )
 
-    def log_in(self, show: Callable[[DevicePrompt], object]) -> TokenSet:
+    def log_in(self, show: "Callable[[DevicePrompt], object]") -> TokenSet:
         """Let a person log in on another device (RFC 8628), wait for it, and put the tokens in.
 
         It waits for the person: in a loop, give it a thread (``asyncio.to_thread``).
@@ -231,9 +237,11 @@ class TokenSource:
             ReauthorizationRequired: The person said no, or was too late.
             AuthError: As for ``token``.
         """
+        from tokenlatch import _device, _errands
+
         self._refuse_reentry()
         grant = self._view.grant
-        if not isinstance(grant, DeviceCode):
+        if not isinstance(grant, _device.DeviceCode):
             raise ConfigurationError(f"{grant!r} has no device login: use a DeviceCode.")
         tokens = _errands.log_in_elsewhere(self._view, self._dance, grant, show)
         self.seed(tokens)
@@ -246,6 +254,8 @@ class TokenSource:
             ConfigurationError: The provider has no revocation endpoint.
             AuthError: It could not be done; the tokens are kept.
         """
+        from tokenlatch import _errands
+
         self._refuse_reentry()
         _errands.revoke(self._view, self._dance)
 
@@ -256,6 +266,8 @@ class TokenSource:
             ConfigurationError: The provider has no introspection endpoint.
             AuthError: It did not answer, or there is no token.
         """
+        from tokenlatch import _errands
+
         return _errands.introspect(self._view, self._dance, self.token().access_token)
 
     def status(self) -> Status:
