@@ -196,7 +196,7 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> 
                 return
         except requests.RequestException:
             pass
-        time.sleep(0.05)
+        time.sleep(0.05)  # polled, to a deadline: another process has no event
     message = f"no answer at {url}; the server said: {log.read_text(errors='replace')[-2000:]}"
     raise RuntimeError(message)
 

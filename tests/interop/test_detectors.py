@@ -44,7 +44,7 @@ def test_an_access_token_lives_no_longer_than_it_says(hasty_server):
     """Nothing is lenient about expiry, so a client that trusts a dead token is found out."""
     asked_at, grant = time.monotonic(), hasty_server.new_grant()
     while hasty_server.api_status(grant["access_token"]) == 200 and time.monotonic() < asked_at + 6:
-        time.sleep(0.05)
+        time.sleep(0.05)  # polled: the moment of expiry is the server's
     assert grant["expires_in"] == 3
     # oidc-provider rounds the start down to a whole second: 2 to 3 s
     assert 1.9 < time.monotonic() - asked_at < 4

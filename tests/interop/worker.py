@@ -39,7 +39,7 @@ def storm(source, job):
                     count(session.get(job["api_url"], timeout=30).status_code)
                 except (requests.RequestException, AuthError) as error:
                     count(error)
-                time.sleep(job["pace"])
+                time.sleep(job["pace"])  # the pace of the load, nothing is awaited
 
     async def task(client):
         while time.monotonic() < until:
@@ -47,7 +47,7 @@ def storm(source, job):
                 count((await client.get(job["api_url"])).status_code)
             except (httpx.HTTPError, AuthError) as error:
                 count(error)
-            await asyncio.sleep(job["pace"])
+            await asyncio.sleep(job["pace"])  # likewise
 
     async def tasks():
         auth = tokenlatch.httpx.BearerAuth(source, job["origin"])
