@@ -1,8 +1,9 @@
 """Scenario 1: what a valid token costs, per request; the token in a file, 401 handling armed, adoption on.
 
-Two views, each in microseconds (best of batches, in turn) and in instructions (callgrind, exact):
+Three views, each in microseconds (best of batches, in turn) and in instructions (callgrind, exact):
 
-- alone: the auth object's part, from the prepared request to the end of its look at the answer;
+- attach: the auth object's part before the request is sent (requests only: a flow of httpx has one piece);
+- alone: all of the auth object's part, to the end of its look at the answer;
 - whole: a whole request over a transport that answers at once, which peers without an auth object need.
 """
 
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 
 from benchmarks import place, timing
@@ -24,10 +26,10 @@ DOORS = ("requests", "httpx", "httpx-async", "httpx2", "httpx2-async")
 URL = "http://127.0.0.1:9/api"
 
 
-def enter(door):
-    """Return the contestants of a door, those not installed left out, each with its folder prepared."""
+def enter(door, names):
+    """Return the contestants of a door, those not installed left out."""
     found = {}
-    for name in NAMES:
+    for name in names:
         try:
             one = contestant(name)
         except ImportError:
@@ -50,15 +52,21 @@ def alone(door, one, where):
     return lambda count: (async_batch if door.endswith("-async") else flow_batch)(auth, library(door), count)
 
 
-def requests_batch(auth, count):
+def attach(door, one, where):
+    auth = one.auth(door, where) if door == "requests" else None
+    return auth and (lambda count: requests_batch(auth, count, answers=False))
+
+
+def requests_batch(auth, count, *, answers=True):
     """As ``PreparedRequest.prepare_auth`` and ``Session.send`` do it; each request is a new one."""
     import requests
     from requests.hooks import dispatch_hook
 
     headers = {"User-Agent": "benchmark", "Accept-Encoding": "gzip", "Accept": "*/*", "Connection": "keep-alive"}
-    pairs = []
+    pairs, pattern = [], requests.Request("GET", URL, headers=headers).prepare()
     for _ in range(count):
-        request = requests.Request("GET", URL, headers=headers).prepare()
+        request = pattern.copy()
+        request.hooks = {"response": []}
         answer = requests.Response()
         answer.status_code, answer.request, answer.url = 200, request, URL
         pairs.append((request, answer))
@@ -68,7 +76,11 @@ def requests_batch(auth, count):
             auth(request)
             dispatch_hook("response", request.hooks, answer)
 
-    return batch
+    def first_half():
+        for request, _ in pairs:
+            auth(request)
+
+    return batch if answers else first_half
 
 
 def flow_batch(auth, httpx, count):
@@ -124,10 +136,15 @@ _loop = None
 
 
 def flow_requests(httpx, count):
-    with httpx.Client() as client:
-        made = [client.build_request("GET", URL) for _ in range(count)]
+    url, headers = httpx.URL(URL), _client(httpx).headers
+    made = [httpx.Request("GET", url, headers=headers) for _ in range(count)]
     answer = httpx.Response(200, request=made[0], content=b"{}")
     return made, answer
+
+
+@cache
+def _client(httpx):
+    return httpx.Client()
 
 
 # -- whole --------------------------------------------------------------------------------------
@@ -153,33 +170,32 @@ def whole(door, one, where):
     return tasks if door.endswith("-async") else sync
 
 
-VIEWS = {"alone": (alone, 400), "whole": (whole, 60)}
+VIEWS = {"attach": (attach, 400), "alone": (alone, 400), "whole": (whole, 60)}
 
 
 def contestants(door, view, folder, names=None):
-    """Return name -> (count -> batch), warm."""
+    """Return name -> (what wakes it, count -> batch), warm."""
     found = {}
-    for name, one in enter(door).items():
-        if names and name not in names:
-            continue
+    for name, one in enter(door, names or NAMES).items():
         where = place.offline(Path(folder) / f"{door}-{view}-{name}".replace(" ", "-"))
         Path(where.folder).mkdir()
         one.prepare(where)
         make = VIEWS[view][0](door, one, where)
         if make:
             make(20)()
-            found[name] = make
+            found[name] = one.wake, make
     return found
 
 
-def times(door, view, rounds):
+def times(door, view, rounds, names=None):
     """Return name -> Figure in microseconds."""
     count = VIEWS[view][1]
     with tempfile.TemporaryDirectory() as folder:
-        found = contestants(door, view, folder)
+        found = contestants(door, view, folder, names)
 
-        def timer(make):
+        def timer(wake, make):
             def run():
+                wake()
                 batch = make(count)
                 begin = time.process_time_ns()
                 batch()
@@ -187,7 +203,7 @@ def times(door, view, rounds):
 
             return run
 
-        return timing.interleave({name: timer(make) for name, make in found.items()}, "floor", rounds)
+        return timing.interleave({name: timer(*both) for name, both in found.items()}, "floor", rounds)
 
 
 # -- instructions -------------------------------------------------------------------------------
@@ -213,7 +229,8 @@ def count_instructions(door, view, names=()):
     return {name: count / COUNTED[view] for name, count in zip(order, sums, strict=True)}
 
 
-COUNTED = {"alone": 200, "whole": 50}
+COUNTED = {"attach": 200, "alone": 200, "whole": 20}
+QUICK = ("floor", "floor again", "tokenlatch", "do-it-yourself", "singleflight-auth", "Authlib", "httpx-auth")
 
 
 def be_counted(door, view, names):
@@ -221,14 +238,16 @@ def be_counted(door, view, names):
     with tempfile.TemporaryDirectory() as folder:
         found = contestants(door, view, folder, names)
         batches = {}
-        for name, make in found.items():
-            make(200)()  # caches of the interpreter are warm then
-            batches[name] = make(COUNTED[view])
+        for name, (wake, make) in found.items():
+            wake()
+            make(COUNTED[view])()  # caches of the interpreter are warm then
+            batches[name] = wake, make(COUNTED[view])
         import gc
 
         gc.collect()
         gc.disable()
-        for name, batch in batches.items():
+        for name, (wake, batch) in batches.items():
+            wake()
             os.getloadavg()
             batch()
             os.getloadavg()
@@ -239,12 +258,14 @@ def be_counted(door, view, names):
 
 
 def run(full):
-    """Return {door: {view: {name: {"us", "over", "instructions"}}}}."""
+    """Return {door: {view: {name: {"us", "over", "instructions"}}}}; quickly: two doors, the auth object alone."""
     result = {}
-    for door in DOORS:
-        for view in VIEWS:
-            figures = times(door, view, 60 if full else 12)
-            counts = count_instructions(door, view) if view == "alone" or full else {}
+    for door in DOORS if full else DOORS[:2]:
+        for view in VIEWS if full else ("alone",):
+            if view == "attach" and door != "requests":
+                continue
+            figures = times(door, view, (30 if view == "whole" else 60) if full else 15, None if full else QUICK)
+            counts = count_instructions(door, view, () if full else QUICK)
             result.setdefault(door, {})[view] = {
                 name: {"us": figure.best, "over": figure.over, "instructions": counts.get(name)}
                 for name, figure in figures.items()

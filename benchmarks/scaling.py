@@ -63,7 +63,7 @@ def tails(processes, rounds):
 def run(full):
     """Return {processes: {"token": microseconds, "stampede": {name: ...}}}."""
     return {
-        str(count): {"token": hot(count), "stampede": tails(count, 5 if full else 1)}
+        str(count): {"token": hot(count), "stampede": tails(count, 3 if full else 1)}
         for count in ((1, 2, 4, 8, 16, 32, 64) if full else (1, 4, 16))
     }
 

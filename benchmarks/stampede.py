@@ -12,25 +12,27 @@ from benchmarks.peers import NAMES, contestant
 from benchmarks.server import Server
 
 LATENCY = 0.050
-CROWDS = {  # name: (processes, threads, tasks, doors)
-    "8 processes x 4 threads": (8, 4, 0, ("requests", "httpx")),
-    "1 process x 32 threads": (1, 32, 0, ("requests", "httpx")),
-    "1 process x 64 tasks": (1, 0, 64, ("httpx-async", "httpx2-async")),
-    "16 processes x 8 tasks": (16, 0, 8, ("httpx-async", "httpx2-async")),
+CROWDS = {  # name: (processes, threads, tasks, door)
+    "8 processes x 4 threads": (8, 4, 0, "requests"),
+    "1 process x 32 threads": (1, 32, 0, "httpx"),
+    "1 process x 64 tasks": (1, 0, 64, "httpx2-async"),
+    "16 processes x 8 tasks": (16, 0, 8, "httpx-async"),
 }
 LIFE = 1.5
-"""Seconds that the first token lives when it is to expire: enough to warm up."""
+"""Seconds that the first token lives when it is to expire: enough to warm up, else it is tried with more."""
 
 
-def one_round(crew, server, one, cause):
+def one_round(crew, server, one, cause, life=LIFE):
     """Return how one burst went."""
-    floor = "floor" in one.name
-    life = 3600.0 if floor or cause == "401" else one.margin + LIFE + 0.02 * crew.size
+    floor, lives = "floor" in one.name, life + 0.02 * crew.size
+    life = 3600.0 if floor or cause == "401" else one.margin + lives
     server.switch("set", token_latency=0)
     place = server.place(life)
     one.prepare(place)
     crew.open(place)
     warm = [end for answer in crew.tell(warm=True) for end in answer["status"]]
+    if time.time() > place.expires_at - one.margin - lives * 0.25:  # a busy machine: some refreshed already
+        return one_round(crew, server, one, cause, lives * 2)
     server.switch("set", access_lifetime=3600, token_latency=LATENCY)
     server.switch("reset")
     if life < 3600:
@@ -84,12 +86,11 @@ QUICK = ("floor", "tokenlatch", "do-it-yourself", "singleflight-auth", "Authlib"
 def run(full):
     """Return {crowd: {door: {cause: {name: [round]}}}}."""
     result = {}
-    for crowd, (_, _, _, doors) in CROWDS.items():
+    for crowd, (_, _, _, door) in CROWDS.items():
         if not full and crowd.startswith("16"):
             continue
-        for door in doors if full else doors[:1]:
-            for cause in ("expiry", "401"):
-                names = fit(door) if full else fit(door, QUICK)
-                found = contest(names, crowd, door, cause, 5 if full else 2)
-                result.setdefault(crowd, {}).setdefault(door, {})[cause] = found
+        for cause in ("expiry", "401"):
+            names = fit(door) if full else fit(door, QUICK)
+            found = contest(names, crowd, door, cause, 4 if full else 1)
+            result.setdefault(crowd, {}).setdefault(door, {})[cause] = found
     return result

@@ -21,6 +21,13 @@ def signed(value, places=2):
     return f"{value:+.{places}f}"
 
 
+VIEWS = {
+    "attach": "the auth object until the request is sent",
+    "alone": "the auth object, its look at the answer included",
+    "whole": "a whole request, answered at once",
+}
+
+
 def hot_path(figures):
     blocks = []
     for door, views in figures.items():
@@ -41,7 +48,7 @@ def hot_path(figures):
                         f"{one['instructions'] / floor['instructions']:.2f}" if counted else "",
                     ]
                 )
-            what = "the auth object alone" if view == "alone" else "a whole request, answered at once"
+            what = VIEWS[view]
             head = ["", "us, best", "over floor", "x floor", "over, median", "instructions", "over floor", "x floor"]
             blocks.append(f"**{door}, {what}**\n\n{table([f'{door}, {view}', *head[1:]], rows)}")
     return "\n\n".join(blocks)

@@ -22,6 +22,9 @@ class Contestant:
     def prepare(self, place):
         """Put the grant where all processes find it, if there is such a place."""
 
+    def wake(self):
+        """Be the one whose turn it is: for contestants that keep something in their module."""
+
     def auth(self, door, place):
         """Return the auth object; None where there is none that stands alone."""
         raise NotImplementedError

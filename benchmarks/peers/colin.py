@@ -14,6 +14,9 @@ class Memory(Contestant):
     def cache(self, module, place):
         return module.TokenMemoryCache()
 
+    def wake(self):
+        self.module.OAuth2.token_cache = self.tokens  # one for all auth objects of a process
+
     def auth(self, door, place):
         if door == "requests":
             import requests_auth as module
@@ -29,7 +32,9 @@ class Memory(Contestant):
             early_expiry=0.001,
             **{"session_auth" if door == "requests" else "client_auth": place.client},
         )
-        cache = module.OAuth2.token_cache = self.cache(caches, place)
+        self.module, self.tokens = module, self.cache(caches, place)
+        self.wake()
+        cache = self.tokens
         if auth.state not in cache.tokens:
             cache._add_token(auth.state, place.access_token, place.expires_at, place.refresh_token)
         return auth
