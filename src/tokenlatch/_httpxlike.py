@@ -112,10 +112,10 @@ class Flow(Bearer):
         if self._unproven and response.status_code != 401:
             self._accepted(tokens)
 
-    def _as_theirs(self, error: AuthError, request: Any, url: Any = None) -> AuthError:  # noqa: ANN401
+    def _as_theirs(self, error: AuthError, request: Any) -> AuthError:  # noqa: ANN401
         theirs = as_also(error, self.library_error)
         # Their handlers ask for the request: it gets one without headers and body.
-        theirs.request = type(request)(request.method, url or request.url)  # type: ignore[attr-defined]  # of the library's class
+        theirs.request = type(request)(request.method, request.url)  # type: ignore[attr-defined]  # of the library's class
         return theirs
 
 
@@ -134,9 +134,8 @@ def remember(request: Any, body: Any) -> Callable[[], object] | None:  # noqa: A
     if not hasattr(body, "__aiter__") and _seeks(body):  # an asynchronous file seeks in a task only
         position = body.tell()
         return lambda: body.seek(position)
-    return (
-        None  # what iterates may be spent after one send, and would go out again as an empty body
-    )
+    # What iterates may be spent after one send, and would go out again as an empty body.
+    return None
 
 
 def _seeks(file: Any) -> bool:  # noqa: ANN401

@@ -36,7 +36,7 @@ class MannerFlow(Flow):
                 return
             except AuthError as problem:
                 request.url = url  # else the client's frames, and a crash report, show the token
-                raise self._as_theirs(problem, request, url) from problem.__cause__
+                raise self._as_theirs(problem, request) from problem.__cause__
             error = None
             if what == "send":
                 given = yield value
@@ -66,7 +66,7 @@ class MannerFlow(Flow):
                 return
             except AuthError as problem:
                 request.url = url  # else the client's frames, and a crash report, show the token
-                raise self._as_theirs(problem, request, url) from problem.__cause__
+                raise self._as_theirs(problem, request) from problem.__cause__
             error = None
             if what == "send":
                 given = yield value

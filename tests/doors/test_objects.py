@@ -28,7 +28,7 @@ from tokenlatch.errors import (
 from tokenlatch.providers import Attach
 
 
-def sesame(old):  # noqa: ARG001 - Custom's signature
+def log_in(old):  # noqa: ARG001 - Custom's signature
     """Log in."""
     return TokenSet("at-sesame", refresh_token="rt-sesame", expires_at=4e9)
 
@@ -36,7 +36,7 @@ def sesame(old):  # noqa: ARG001 - Custom's signature
 @pytest.fixture
 def stored(tmp_path):
     """A source over a file, with a token."""
-    source = TokenSource(Custom(sesame), store=FileStore(tmp_path / "token"))
+    source = TokenSource(Custom(log_in), store=FileStore(tmp_path / "token"))
     source.token()
     yield source
     source.close()
@@ -87,7 +87,7 @@ def test_a_pickle_has_no_token(sync_door, server, stored):
     auth = sync_door.auth(stored, server.url)
     auth._render(stored.token())
     data = pickle.dumps(auth)
-    assert b"sesame" not in data.replace(b"sesame\x94", b"")  # the login function's own name
+    assert b"sesame" not in data
     twin = pickle.loads(data)
     assert twin._source.token() == stored.token()
     assert pickle.loads(pickle.dumps(twin))._origins == auth._origins
@@ -113,8 +113,8 @@ def test_no_token_is_shown(sync_door, stored):
     """Nor in what the library prints of a request."""
     auth = sync_door.auth(stored, "https://a.example")
     auth._render(stored.token())
-    assert "sesame'" not in repr(auth)
-    assert "sesame" not in repr(vars(auth)).replace("Custom(sesame)", "")
+    assert "sesame" not in repr(auth)
+    assert "sesame" not in repr(vars(auth))
     assert "https://a.example" in repr(auth)
 
 

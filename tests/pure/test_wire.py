@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tracemalloc
 import zlib
 from base64 import b64decode
 from datetime import UTC, datetime
@@ -246,6 +247,17 @@ def test_what_is_no_answer(body, headers):
     assert type(error) is UnreadableAnswerError
     assert error.status == 200
     assert not any(secret in repr(error) for secret in ("at-1", "rt-1", "X: y"))
+
+
+def test_a_gzip_bomb_is_never_unpacked():
+    """64 MiB of nothing take no more memory than the largest answer."""
+    bomb = answer(gzip.compress(bytes(1 << 26), 1), content_encoding="gzip")
+    tracemalloc.start()
+    try:
+        assert read_fields(bomb) is None
+        assert tracemalloc.get_traced_memory()[1] < 4 * LARGEST_ANSWER
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_largest_answer_is_read():

@@ -268,8 +268,8 @@ def test_a_time_limit_of_trio_ends_the_waiting_only(flight, work):
 
 
 @pytest.mark.parametrize("library", ["asyncio", "trio"])
-def test_a_loop_that_ends_first_leaves_the_work_alone(flight, work, library, monkeypatch):
-    """Its waiter is gone when the flight lands: no error, nothing unraisable, the result is there."""
+def test_a_loop_that_ends_first_leaves_the_work_alone(flight, work, library, monkeypatch, caplog):
+    """Its waiter is gone when the flight lands: no error, nothing unraisable or logged, the result is there."""
     unraisable = []
     monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
     monkeypatch.setattr(threading, "excepthook", unraisable.append)
@@ -294,6 +294,7 @@ def test_a_loop_that_ends_first_leaves_the_work_alone(flight, work, library, mon
     work.thread.join(10)
     gc.collect()
     assert unraisable == []
+    assert caplog.records == []
     assert flight.wait() is TOKENS
 
 
