@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from tests.doors.conftest import Door, refusing, sent_to, statuses
-from tokenlatch import MemoryStore
+from tokenlatch import FileStore, MemoryStore
 from tokenlatch.errors import ProviderError, ReauthorizationRequired
 from tokenlatch.testing._http import Response
 
@@ -196,3 +196,15 @@ def test_a_refusal_with_a_broken_body_is_still_answered(server, source, route):
     server.expire_now()
     door = Door("requests", "sync")
     assert door.send(door.auth(source, server.url), "GET", url).status_code == 200
+
+
+def test_another_workers_refresh_is_noticed_before_the_next_request(door, server, make, tmp_path):
+    """Over a file, servers that kill the old token at a refresh cost not even one 401."""
+    server.book.kill_old_access = True
+    ours = make(store=FileStore(tmp_path / "token"))
+    other = make(ours._view.grant, store=FileStore(tmp_path / "token"))
+    auth = door.auth(ours, server.url)
+    for _ in range(3):
+        other.refresh()
+        assert door.send(auth, "GET", server.api_url).status_code == 200
+    assert (server.counts.refreshes, server.counts.api_unauthorized) == (3, 0)

@@ -207,3 +207,14 @@ def test_an_error_has_a_request_without_secrets(session, server):
     assert not error.request.headers
     assert error.request.body is None
     assert error.response is None
+
+
+def test_an_open_stream_blocks_nobody(session, server):
+    """A long-lived answer holds no lock: a second request refreshes and goes out."""
+    with session.get(f"{server.url}/stream?interval=0.01", stream=True, timeout=5) as stream:
+        lines = stream.iter_lines()
+        assert next(lines) == b"data: 0"
+        server.expire_now()
+        assert session.get(server.api_url, timeout=5).status_code == 200
+        assert b"data: 1" in (next(lines), next(lines), next(lines))
+    assert server.counts.refreshes == 1
