@@ -34,10 +34,18 @@ RESULTS = Path(__file__).parent / "results"
 
 def main():
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("scenario", nargs="*", help=", ".join([*SCENARIOS, "ten-minutes", "report"]))
-    parser.add_argument("--full", action="store_true", help="all contestants and doors, more rounds; save the figures")
+    parser.add_argument(
+        "scenario", nargs="*", help=", ".join([*SCENARIOS, "ten-minutes", "report"])
+    )
+    parser.add_argument(
+        "--full",
+        action="store_true",
+        help="all contestants and doors, more rounds; save the figures",
+    )
     options = parser.parse_args()
     for name in options.scenario or SCENARIOS:
         if name == "report":
@@ -59,7 +67,9 @@ def main():
 
 def save(name, figures):
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps({"machine": machine.describe(), "figures": figures}, indent=1) + "\n")
+    (RESULTS / f"{name}.json").write_text(
+        json.dumps({"machine": machine.describe(), "figures": figures}, indent=1) + "\n"
+    )
 
 
 if __name__ == "__main__":

@@ -90,9 +90,22 @@ def run(full):
     """Return {name: {"how", "p50", "p99", "max"}} in milliseconds."""
     result = {}
     for name, how in WAYS.items():
-        count = 5 if "no counter" in name and not full else 40 if "no counter" in name else 200 if full else 50
+        count = (
+            5
+            if "no counter" in name and not full
+            else 40
+            if "no counter" in name
+            else 200
+            if full
+            else 50
+        )
         found = delays(name, count)
-        result[name] = {"how": how, "p50": statistics.median(found), "p99": quantile(found, 0.99), "max": max(found)}
+        result[name] = {
+            "how": how,
+            "p50": statistics.median(found),
+            "p99": quantile(found, 0.99),
+            "max": max(found),
+        }
     return result
 
 

@@ -16,7 +16,10 @@ def main():
     failed = False
     for door, limit in LIMITS.items():
         counts = count_instructions(door, "alone", ("floor", "floor again", "tokenlatch"))
-        ratio, error = counts["tokenlatch"] / counts["floor"], counts["floor again"] / counts["floor"] - 1
+        ratio, error = (
+            counts["tokenlatch"] / counts["floor"],
+            counts["floor again"] / counts["floor"] - 1,
+        )
         verdict = "ok" if ratio <= limit else "TOO MANY"
         failed = failed or ratio > limit
         print(

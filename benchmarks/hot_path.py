@@ -49,7 +49,9 @@ def alone(door, one, where):
         return None
     if door == "requests":
         return lambda count: requests_batch(auth, count)
-    return lambda count: (async_batch if door.endswith("-async") else flow_batch)(auth, library(door), count)
+    return lambda count: (async_batch if door.endswith("-async") else flow_batch)(
+        auth, library(door), count
+    )
 
 
 def attach(door, one, where):
@@ -62,7 +64,12 @@ def requests_batch(auth, count, *, answers=True):
     import requests
     from requests.hooks import dispatch_hook
 
-    headers = {"User-Agent": "benchmark", "Accept-Encoding": "gzip", "Accept": "*/*", "Connection": "keep-alive"}
+    headers = {
+        "User-Agent": "benchmark",
+        "Accept-Encoding": "gzip",
+        "Accept": "*/*",
+        "Connection": "keep-alive",
+    }
     pairs, pattern = [], requests.Request("GET", URL, headers=headers).prepare()
     for _ in range(count):
         request = pattern.copy()
@@ -203,7 +210,9 @@ def times(door, view, rounds, names=None):
 
             return run
 
-        return timing.interleave({name: timer(*both) for name, both in found.items()}, "floor", rounds)
+        return timing.interleave(
+            {name: timer(*both) for name, both in found.items()}, "floor", rounds
+        )
 
 
 # -- instructions -------------------------------------------------------------------------------
@@ -215,22 +224,39 @@ def count_instructions(door, view, names=()):
         return {}
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
-        command = ["valgrind", "--tool=callgrind", "--dump-before=getloadavg", f"--callgrind-out-file={out}"]
+        command = [
+            "valgrind",
+            "--tool=callgrind",
+            "--dump-before=getloadavg",
+            f"--callgrind-out-file={out}",
+        ]
         script = [sys.executable, "-m", "benchmarks.hot_path", door, view, *names]
         done = subprocess.run(
-            [*command, *script], env={**os.environ, "PYTHONHASHSEED": "0"}, capture_output=True, text=True, check=True
+            [*command, *script],
+            env={**os.environ, "PYTHONHASHSEED": "0"},
+            capture_output=True,
+            text=True,
+            check=True,
         )
         order = done.stdout.splitlines()
         # Dump number 2 k + 1 ends what was done before the k-th step's marks, number 2 k + 2 the steps themselves.
         sums = [
-            int(re.search(r"^summary: (\d+)", Path(f"{out}.{number}").read_text(), re.M)[1])
+            int(re.search(r"^summary: (\d+)", Path(f"{out}.{number}").read_text(), re.MULTILINE)[1])
             for number in range(2, 2 * len(order) + 1, 2)
         ]
     return {name: count / COUNTED[view] for name, count in zip(order, sums, strict=True)}
 
 
 COUNTED = {"attach": 200, "alone": 200, "whole": 20}
-QUICK = ("floor", "floor again", "tokenlatch", "do-it-yourself", "singleflight-auth", "Authlib", "httpx-auth")
+QUICK = (
+    "floor",
+    "floor again",
+    "tokenlatch",
+    "do-it-yourself",
+    "singleflight-auth",
+    "Authlib",
+    "httpx-auth",
+)
 
 
 def be_counted(door, view, names):
@@ -264,7 +290,9 @@ def run(full):
         for view in VIEWS if full else ("alone",):
             if view == "attach" and door != "requests":
                 continue
-            figures = times(door, view, (30 if view == "whole" else 60) if full else 15, None if full else QUICK)
+            figures = times(
+                door, view, (30 if view == "whole" else 60) if full else 15, None if full else QUICK
+            )
             counts = count_instructions(door, view, () if full else QUICK)
             result.setdefault(door, {})[view] = {
                 name: {"us": figure.best, "over": figure.over, "instructions": counts.get(name)}

@@ -10,13 +10,15 @@ import statistics
 import tempfile
 import time
 
-from benchmarks import place
 from benchmarks.server import Server
 from tokenlatch import Custom, FileStore, MemoryStore, RefreshToken, TokenSet, TokenSource
 
 
 def durable_replace(folder):
-    content, descriptor = b"x" * 2048, os.open(f"{folder}/n", os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
+    content, descriptor = (
+        b"x" * 2048,
+        os.open(f"{folder}/n", os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600),
+    )
     os.write(descriptor, content)
     os.fsync(descriptor)
     os.replace(f"{folder}/n", f"{folder}/t")
@@ -36,10 +38,18 @@ def lock(folder):
 def sources(folder):
     numbers = iter(range(10**9))
 
-    def fetch(old):
-        return TokenSet(f"at-{next(numbers)}", expires_at=time.time() + 3600, refresh_token=f"rt-{next(numbers)}")
+    def fetch(_):
+        return TokenSet(
+            f"at-{next(numbers)}",
+            expires_at=time.time() + 3600,
+            refresh_token=f"rt-{next(numbers)}",
+        )
 
-    for name, store in (("a refresh, in a file", FileStore(f"{folder}/s.json")), ("a refresh, in memory", MemoryStore())):
+    stores = {
+        "a refresh, in a file": FileStore(f"{folder}/s.json"),
+        "a refresh, in memory": MemoryStore(),
+    }
+    for name, store in stores.items():
         source = TokenSource(Custom(fetch, name="bench"), store=store)
         source.refresh()
         yield name, source.refresh
@@ -49,15 +59,21 @@ def over_http(server):
     import requests
 
     first, second = server.place(36000.0), server.place(36000.0)
-    grant = RefreshToken(first.token_url, client_id=first.client_id, client_secret=first.client_secret)
+    grant = RefreshToken(
+        first.token_url, client_id=first.client_id, client_secret=first.client_secret
+    )
     source = TokenSource(grant, store=FileStore(first.path("s.json")))
-    source.seed(TokenSet(first.access_token, expires_at=first.expires_at, refresh_token=first.refresh_token))
+    source.seed(
+        TokenSet(first.access_token, expires_at=first.expires_at, refresh_token=first.refresh_token)
+    )
     spent = {"token": second.refresh_token}
 
     def post():
         data = {"grant_type": "refresh_token", "refresh_token": spent["token"]}
         with requests.Session() as session:
-            spent["token"] = session.post(second.token_url, data, auth=second.client).json()["refresh_token"]
+            spent["token"] = session.post(second.token_url, data, auth=second.client).json()[
+                "refresh_token"
+            ]
 
     return {"a bare POST, requests": post, "a refresh, over HTTP": source.refresh}
 
@@ -65,7 +81,10 @@ def over_http(server):
 def run(full):
     """Return {step: {"best", "p50"}} in milliseconds."""
     rounds = 300 if full else 60
-    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCHMARK_DISK")) as folder, Server() as server:
+    with (
+        tempfile.TemporaryDirectory(dir=os.environ.get("BENCHMARK_DISK")) as folder,
+        Server() as server,
+    ):
         steps = {
             "one durable replace": lambda: durable_replace(folder),
             "the lock": lambda: lock(folder),
@@ -78,4 +97,6 @@ def run(full):
                 begin = time.perf_counter()
                 step()
                 took[name].append((time.perf_counter() - begin) * 1000)
-    return {name: {"best": min(mine), "p50": statistics.median(mine)} for name, mine in took.items()}
+    return {
+        name: {"best": min(mine), "p50": statistics.median(mine)} for name, mine in took.items()
+    }

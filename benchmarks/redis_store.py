@@ -27,11 +27,25 @@ def running():
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
         probe.close()
-        words = ["--bind", "127.0.0.1", "--port", str(port), "--dir", folder, "--save", "", "--appendonly", "yes"]
+        words = [
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--dir",
+            folder,
+            "--save",
+            "",
+            "--appendonly",
+            "yes",
+        ]
         with subprocess.Popen(["redis-server", *words], stdout=subprocess.DEVNULL) as server:
             try:
                 while True:
-                    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                    with (
+                        contextlib.suppress(OSError),
+                        socket.create_connection(("127.0.0.1", port), 1),
+                    ):
                         break
                     time.sleep(0.02)
                 yield f"redis://127.0.0.1:{port}/0"
@@ -91,13 +105,19 @@ def run(full):
             where = replace(place.offline(folder), redis_url=url)
             found = {"token": hot(name, where), **refresh_and_adopt(name, where, 100)}
             with WithRedis(url) as server, Crew(name, "requests", 8, 4) as crew:
-                rounds = [one_round(crew, server, contestant(name), "expiry") for _ in range(5 if full else 2)]
+                rounds = [
+                    one_round(crew, server, contestant(name), "expiry")
+                    for _ in range(5 if full else 2)
+                ]
             found["stampede"] = {
                 "good": statistics.median(one["good"] for one in rounds),
                 "token_requests": [one["token_requests"] for one in rounds],
                 "failed": sum(one["failed"] for one in rounds),
             }
-            with WithRedis(url) as server, Crew(name, "requests", SOAK["processes"], SOAK["threads"]) as crew:
+            with (
+                WithRedis(url) as server,
+                Crew(name, "requests", SOAK["processes"], SOAK["threads"]) as crew,
+            ):
                 where = server.place(SOAK["life"])
                 contestant(name).prepare(where)
                 crew.open(where)

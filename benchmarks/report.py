@@ -17,14 +17,22 @@ def write(results):
     """Fill the template: {{table NAME}}, {{plot NAME}}, {{machine}}."""
     found = {file.stem: json.loads(file.read_text()) for file in sorted(results.glob("*.json"))}
     PLOTS.mkdir(exist_ok=True)
-    drawn = {name: draw(found[scenario]["figures"], name) for name, (scenario, draw) in DRAWINGS.items() if scenario in found}
+    drawn = {
+        name: draw(found[scenario]["figures"], name)
+        for name, (scenario, draw) in DRAWINGS.items()
+        if scenario in found
+    }
 
     def fill(match):
         kind, _, name = match[1].partition(" ")
         if kind == "machine":
             return machine(found)
         if kind == "plot":
-            return f"![{drawn[name]}](plots/{name}.svg)" if name in drawn else "*(not drawn: no figures)*"
+            return (
+                f"![{drawn[name]}](plots/{name}.svg)"
+                if name in drawn
+                else "*(not drawn: no figures)*"
+            )
         if name not in found:
             return f"*(not measured: `python -m benchmarks --full {name}`)*"
         when = found[name]["machine"]
@@ -47,10 +55,12 @@ def canvas(height):
     import matplotlib as mpl
 
     mpl.use("svg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot as plt
 
-    mpl.rcParams.update({"svg.hashsalt": "tokenlatch", "font.size": 10, "text.color": GREY, "axes.labelcolor": GREY})
-    figure, axes = pyplot.subplots(figsize=(8, height))
+    mpl.rcParams.update(
+        {"svg.hashsalt": "tokenlatch", "font.size": 10, "text.color": GREY, "axes.labelcolor": GREY}
+    )
+    figure, axes = plt.subplots(figsize=(8, height))
     axes.tick_params(colors=GREY)
     for side, spine in axes.spines.items():
         spine.set_visible(side in {"left", "bottom"})
@@ -74,9 +84,15 @@ def bars(name, title, label, values, notes=None):
     """Draw one bar for each value, the best at the top."""
     ordered = sorted(values.items(), key=lambda each: each[1])
     figure, axes = canvas(0.8 + 0.32 * len(ordered))
-    axes.barh([each[0] for each in ordered], [each[1] for each in ordered], color=[colour(each[0]) for each in ordered])
+    axes.barh(
+        [each[0] for each in ordered],
+        [each[1] for each in ordered],
+        color=[colour(each[0]) for each in ordered],
+    )
     for row, (who, value) in enumerate(ordered):
-        axes.text(value, row, "  " + (notes or {}).get(who, f"{value:.2f}"), va="center", fontsize=9)
+        axes.text(
+            value, row, "  " + (notes or {}).get(who, f"{value:.2f}"), va="center", fontsize=9
+        )
     axes.invert_yaxis()
     axes.set_xlabel(label)
     axes.margins(x=0.25)
@@ -89,8 +105,15 @@ def hot_path(door):
     def draw(figures, name):
         found = figures[door]["alone"]
         floor = found["floor"]["instructions"]
-        values = {who: (one["instructions"] - floor) / 1000 for who, one in found.items() if "floor" not in who}
-        notes = {who: f"{value:.1f}   ({found[who]['us'] - found['floor']['us']:+.2f} us)" for who, value in values.items()}
+        values = {
+            who: (one["instructions"] - floor) / 1000
+            for who, one in found.items()
+            if "floor" not in who
+        }
+        notes = {
+            who: f"{value:.1f}   ({found[who]['us'] - found['floor']['us']:+.2f} us)"
+            for who, value in values.items()
+        }
         title = f"Hot path, {door}: what a valid token costs over a fixed header"
         return bars(name, title, "thousand instructions for one request", values, notes)
 
@@ -105,7 +128,9 @@ def stampede(crowd, door, cause):
             failed, size = max(one["failed"] for one in rounds), len(rounds[0]["took"])
             spent = max(one["token_requests"] for one in rounds)
             values[who] = good
-            notes[who] = f"{good:.0f} ms, {spent} token requests" + (f", {failed} of {size} FAILED" if failed else "")
+            notes[who] = f"{good:.0f} ms, {spent} token requests" + (
+                f", {failed} of {size} FAILED" if failed else ""
+            )
         title = f"Stampede on {cause}: {crowd}, {door}"
         return bars(name, title, "milliseconds until the last one is answered", values, notes)
 
@@ -119,7 +144,13 @@ def soak(figures, name):
         + (f", {one['failed']} of {one['requests']} FAILED" if one["failed"] else "")
         for who, one in figures.items()
     }
-    return bars(name, "Soak: 16 processes, tokens living 2 s", "p99 of the latency, milliseconds", values, notes)
+    return bars(
+        name,
+        "Soak: 16 processes, tokens living 2 s",
+        "p99 of the latency, milliseconds",
+        values,
+        notes,
+    )
 
 
 def scaling(figures, name):

@@ -20,8 +20,14 @@ class Server:
 
     def __enter__(self):
         self._stack = contextlib.ExitStack()
-        self._root = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
-        words = [word for name, value in self._rules.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+        self._root = Path(
+            self._stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-"))
+        )
+        words = [
+            word
+            for name, value in self._rules.items()
+            for word in (f"--{name.replace('_', '-')}", str(value))
+        ]
         process = subprocess.Popen(
             [sys.executable, "-m", "tokenlatch.testing", *words], stdout=subprocess.PIPE, text=True
         )
@@ -35,7 +41,9 @@ class Server:
 
     def switch(self, name, **arguments):
         """Throw one switch: see ``tokenlatch.testing._control``."""
-        request = urllib.request.Request(self._ready["control_url"] + name, json.dumps(arguments).encode())
+        request = urllib.request.Request(
+            self._ready["control_url"] + name, json.dumps(arguments).encode()
+        )
         with _direct.open(request) as answer:
             return json.load(answer)
 
@@ -47,7 +55,14 @@ class Server:
         folder.mkdir()
         ready = self._ready
         blank = Place(
-            ready["token_url"], ready["api_url"], ready["client_id"], ready["client_secret"], "", "", "", 0.0
+            ready["token_url"],
+            ready["api_url"],
+            ready["client_id"],
+            ready["client_secret"],
+            "",
+            "",
+            "",
+            0.0,
         )
         return blank.with_grant(self.switch("issue"), folder)
 

@@ -29,9 +29,12 @@ def shift(name, *, processes, threads, rate, seconds, life, latency, door="reque
             "per_minute": counts["token_requests"] * 60 / seconds,
             "replays": counts["replays"],
             "refused": counts["api_unauthorized"],
-            "memory": max(last["memory"] - first["memory"] for first, last in zip(before, after, strict=True)),
+            "memory": max(
+                last["memory"] - first["memory"] for first, last in zip(before, after, strict=True)
+            ),
             "descriptors": max(
-                last["descriptors"] - first["descriptors"] for first, last in zip(before, after, strict=True)
+                last["descriptors"] - first["descriptors"]
+                for first, last in zip(before, after, strict=True)
             ),
         }
 
@@ -59,8 +62,7 @@ def soak(full):
     names = present(EVERYBODY) if full else QUICK
     lasting = {"floor", "tokenlatch", "do-it-yourself"}
     return {
-        name: shift(name, seconds=60 if full and name in lasting else 8, **SOAK)
-        for name in names
+        name: shift(name, seconds=60 if full and name in lasting else 6, **SOAK) for name in names
     }
 
 

@@ -31,7 +31,9 @@ def one_round(crew, server, one, cause, life=LIFE):
     one.prepare(place)
     crew.open(place)
     warm = [end for answer in crew.tell(warm=True) for end in answer["status"]]
-    if time.time() > place.expires_at - one.margin - lives * 0.25:  # a busy machine: some refreshed already
+    if (
+        time.time() > place.expires_at - one.margin - lives * 0.25
+    ):  # a busy machine: some refreshed already
         return one_round(crew, server, one, cause, lives * 2)
     server.switch("set", access_lifetime=3600, token_latency=LATENCY)
     server.switch("reset")
@@ -58,7 +60,9 @@ def contest(names, crowd, door, cause, rounds):
     chosen = {name: contestant(name) for name in names}
     able = {name: one for name, one in chosen.items() if "floor" in name or cause in one.notices}
     with Server() as server, ExitStack() as stack:
-        crews = {name: stack.enter_context(Crew(name, door, processes, threads, tasks)) for name in able}
+        crews = {
+            name: stack.enter_context(Crew(name, door, processes, threads, tasks)) for name in able
+        }
         results = {name: [] for name in able}
         for _ in range(rounds):
             for name, one in able.items():
@@ -91,6 +95,6 @@ def run(full):
             continue
         for cause in ("expiry", "401"):
             names = fit(door) if full else fit(door, QUICK)
-            found = contest(names, crowd, door, cause, 4 if full else 1)
+            found = contest(names, crowd, door, cause, 3 if full else 1)
             result.setdefault(crowd, {}).setdefault(door, {})[cause] = found
     return result

@@ -10,10 +10,17 @@ def table(head, rows):
     widths = [max(len(row[column]) for row in texts) for column in range(len(head))]
 
     def line(row):
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        cells = [
+            row[0].ljust(widths[0]),
+            *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
+        ]
         return "| " + " | ".join(cells) + " |"
 
-    rule = "|" + "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])]) + "|"
+    rule = (
+        "|"
+        + "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])])
+        + "|"
+    )
     return "\n".join([line(texts[0]), rule, *(line(row) for row in texts[1:])])
 
 
@@ -49,14 +56,24 @@ def hot_path(figures):
                     ]
                 )
             what = VIEWS[view]
-            head = ["", "us, best", "over floor", "x floor", "over, median", "instructions", "over floor", "x floor"]
+            head = [
+                "",
+                "us, best",
+                "over floor",
+                "x floor",
+                "over, median",
+                "instructions",
+                "over floor",
+                "x floor",
+            ]
             blocks.append(f"**{door}, {what}**\n\n{table([f'{door}, {view}', *head[1:]], rows)}")
     return "\n\n".join(blocks)
 
 
 def adoption(figures):
     rows = [
-        [name, one["how"], *(signed(one[key]) for key in ("p50", "p99", "max"))] for name, one in figures.items()
+        [name, one["how"], *(signed(one[key]) for key in ("p50", "p99", "max"))]
+        for name, one in figures.items()
     ]
     return table(["", "how it learns", "p50, ms", "p99, ms", "max, ms"], rows)
 
@@ -65,7 +82,8 @@ def end_to_end(figures):
     blocks = []
     for load, found in figures.items():
         rows = [
-            [name, f"{one['rate']:,.0f}", f"{one['share']:.3f}", f"{one['best']:.3f}"] for name, one in found.items()
+            [name, f"{one['rate']:,.0f}", f"{one['share']:.3f}", f"{one['best']:.3f}"]
+            for name, one in found.items()
         ]
         blocks.append(table([load, "requests/s, best", "x floor, median", "x floor, best"], rows))
     return "\n\n".join(blocks)
@@ -77,7 +95,13 @@ def stampede(figures):
         for door, causes in doors.items():
             for cause, found in causes.items():
                 rows = [stampede_row(name, rounds) for name, rounds in found.items()]
-                head = [f"{crowd}, {door}, on {cause}", "all good, ms: median", "best", "token requests", "replays"]
+                head = [
+                    f"{crowd}, {door}, on {cause}",
+                    "all good, ms: median",
+                    "best",
+                    "token requests",
+                    "replays",
+                ]
                 blocks.append(table([*head, "failed of", "what happened"], rows))
     return "\n\n".join(blocks)
 
@@ -142,7 +166,13 @@ def scaling(figures):
                 sum(crowd["failed"] for crowd in crowds.values()),
             ]
         )
-    head = ["processes", "source.token(), us", "stampede: floor, ms", "tokenlatch", "do-it-yourself"]
+    head = [
+        "processes",
+        "source.token(), us",
+        "stampede: floor, ms",
+        "tokenlatch",
+        "do-it-yourself",
+    ]
     return table([*head, "token requests", "failed"], rows)
 
 
@@ -169,7 +199,15 @@ def redis(figures):
         ]
         for store, one in figures.items()
     ]
-    head = ["store", "token(), us", "commit, ms", "look, ms", "stampede 8x4, ms", "token requests", "failed"]
+    head = [
+        "store",
+        "token(), us",
+        "commit, ms",
+        "look, ms",
+        "stampede 8x4, ms",
+        "token requests",
+        "failed",
+    ]
     return table([*head, "soak p99, ms", "max"], rows)
 
 

@@ -33,7 +33,9 @@ def interleave(batches, floor, rounds):
         order.append(order.pop(0))  # nobody always runs after the same neighbour
     return {
         name: Figure(
-            min(mine) * 1e6, statistics.median(one - base for one, base in zip(mine, took[floor], strict=True)) * 1e6
+            min(mine) * 1e6,
+            statistics.median(one - base for one, base in zip(mine, took[floor], strict=True))
+            * 1e6,
         )
         for name, mine in took.items()
     }

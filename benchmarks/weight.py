@@ -50,19 +50,30 @@ source.token(); source.refresh()
 
 def measure(first, second):
     done = subprocess.run(
-        [sys.executable, "-c", RULER.format(first=first, second=second)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", RULER.format(first=first, second=second)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return json.loads(done.stdout)
 
 
 def run(full):
     """Return {name: {"over", "ms", "kib", "threads"}}; a figure is the best of its runs, for CPU time."""
-    compileall.compile_dir(Path(tokenlatch.__file__).parent, quiet=2)  # as pip does when it installs
+    compileall.compile_dir(
+        Path(tokenlatch.__file__).parent, quiet=2
+    )  # as pip does when it installs
     pairs = {f"tokenlatch, {door}": (door, *words) for door, words in IMPORTS.items()}
-    pairs |= {name: (door, f"import {door}", statement) for name, (door, statement) in PEERS.items()}
+    pairs |= {
+        name: (door, f"import {door}", statement) for name, (door, statement) in PEERS.items()
+    }
     with tempfile.TemporaryDirectory() as folder:
         at_rest = AT_REST.format(path=os.path.join(folder, "weight.json"))
-        pairs["tokenlatch, requests, after two refreshes"] = ("requests", "import requests", at_rest)
+        pairs["tokenlatch, requests, after two refreshes"] = (
+            "requests",
+            "import requests",
+            at_rest,
+        )
         runs = {name: [] for name in pairs}
         for _ in range(12 if full else 3):
             for name, (_, first, second) in pairs.items():

@@ -132,7 +132,9 @@ class Worker:
         else:
             taken, jobs = [], []
             for number, client in enumerate(self.clients):
-                job = threading.Thread(target=lambda c=client, go=thread(number): taken.extend(go(c)))
+                job = threading.Thread(
+                    target=lambda go, c: taken.extend(go(c)), args=(thread(number), client)
+                )
                 job.start()
                 jobs.append(job)
             for job in jobs:
@@ -141,7 +143,8 @@ class Worker:
 
     async def gather(self, task):
         client = self.clients[0]
-        return sum(await asyncio.gather(*(task(number)(client) for number in range(self.tasks))), [])
+        found = await asyncio.gather(*(task(number)(client) for number in range(self.tasks)))
+        return [each for mine in found for each in mine]
 
 
 def main():
