@@ -18,7 +18,7 @@ from tokenlatch._senders import Sender, default_sender
 from tokenlatch._state import Intent, State, TokenSet, fingerprint
 from tokenlatch._stores import Transaction
 from tokenlatch._view import View
-from tokenlatch._wire import utc
+from tokenlatch._wire import Answer, Ask, utc
 from tokenlatch.errors import (
     AuthError,
     LockTimeout,
@@ -115,6 +115,16 @@ class Dance:
         view.adopt(state)
         return view.state
 
+    def send(self, ask: Ask) -> Answer:
+        """Send a token request; a sender for the installed client is made when one is needed.
+
+        Raises:
+            ConfigurationError: No client is installed.
+            TransportError: It could not be sent, or no whole answer came in time.
+        """
+        self.sender = self.sender or default_sender()
+        return self.sender(ask)
+
     def _queue(self, flight: Flight, stack: ExitStack) -> Transaction | None:
         """Wait for the lock; None as soon as it is not needed any more."""
         begin, pause, view = time.monotonic(), FIRST_PAUSE, self._view
@@ -201,9 +211,8 @@ class Dance:
                 raise lost or problem
 
     def _ask(self, tokens: TokenSet | None, now: float) -> TokenSet:
-        self.sender = self.sender or default_sender()
         try:
-            answer = self._view.grant.exchange(tokens, self.sender, now)
+            answer = self._view.grant.exchange(tokens, self.send, now)
         except AuthError:
             raise
         except Exception as problem:

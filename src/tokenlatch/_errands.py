@@ -12,7 +12,7 @@ from tokenlatch._asking import Client, client_ask
 from tokenlatch._dance import Dance
 from tokenlatch._device import DeviceCode, DevicePrompt
 from tokenlatch._grants import ClientGrant
-from tokenlatch._senders import Sender, default_sender
+from tokenlatch._senders import Sender
 from tokenlatch._state import TokenSet
 from tokenlatch._view import View
 from tokenlatch._wire import Answer, Ask, read_error, read_fields
@@ -38,12 +38,11 @@ def log_in(view: View, dance: Dance, fetch: Fetch) -> TokenSet:
     Raises:
         AuthError: The provider gave no tokens, or they cannot be saved.
     """
-    dance.sender = dance.sender or default_sender()
     with view.store.transaction(view.policy.patience) as transaction:
         state = dance.read(transaction, heal=True)
         transaction.reserve()  # a code works once: know first that there is room for the answer
         now = view.clock()
-        tokens = fetch(dance.sender, now)
+        tokens = fetch(dance.send, now)
         if isinstance(tokens, AuthError):
             raise tokens
         tokens = tokens if tokens.issued_at else replace(tokens, issued_at=now)
@@ -71,7 +70,7 @@ def log_in_elsewhere(
     Raises:
         AuthError: The person said no, or was too late, or the provider gave no code.
     """
-    send = dance.sender = dance.sender or default_sender()
+    send = dance.send
     prompt = grant.begin(send, view.clock())
     if isinstance(prompt, AuthError):
         raise prompt
@@ -96,7 +95,6 @@ def revoke(view: View, dance: Dance) -> None:
     provider, client = _known(view)
     if provider.revoke_url is None:
         raise ConfigurationError(f"{provider!r} has no revoke_url.")
-    dance.sender = dance.sender or default_sender()
     with view.store.transaction(view.policy.patience) as transaction:
         state = dance.read(transaction)
         if state.tokens is None:
@@ -109,7 +107,7 @@ def revoke(view: View, dance: Dance) -> None:
             ask = client_ask(provider, client, provider.revoke_url, fields, now)
         else:
             ask = Ask(provider.revoke_url, fields)
-        error = _refusal(dance.sender(ask), now, provider)
+        error = _refusal(dance.send(ask), now, provider)
         # What was revoked before is as good as revoked now (RFC 7009 section 2.2).
         if error and not isinstance(error, ReauthorizationRequired):
             raise error
@@ -129,10 +127,9 @@ def introspect(view: View, dance: Dance, token: str) -> dict[str, object]:
     provider, client = _known(view)
     if provider.introspect_url is None:
         raise ConfigurationError(f"{provider!r} has no introspect_url.")
-    dance.sender = dance.sender or default_sender()
     now = view.clock()
     fields = {"token": token, "token_type_hint": "access_token"}
-    answer = dance.sender(client_ask(provider, client, provider.introspect_url, fields, now))
+    answer = dance.send(client_ask(provider, client, provider.introspect_url, fields, now))
     said = read_fields(answer)
     if answer.status != 200 or said is None:
         raise _refusal(answer, now, provider) or UnreadableAnswerError(

@@ -197,6 +197,7 @@ class RefreshToken(ClientGrant):
         client_id: The client's id.
         client_secret: Its secret, if it has one: text, or a callable asked at each use.
         refresh_token: The first seed only: once the store holds a token set, the store's is used.
+            Who removes the store's state begins with the seed again, which may long be spent.
         scope: Scope to ask for; default: what was granted.
         client_auth: As for ``ClientCredentials``.
         resource: The API the token is for (RFC 8707).
