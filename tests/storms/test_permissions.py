@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import is_root
 from tests.storms.mounts import NOBODY, bind, mounted, need_root, of_nobody, remount, unmount
 from tests.storms.shared_grant import KEPT, SharedGrant
-from tokenlatch import FileStore
+from tokenlatch import FileStore, TokenSet
 from tokenlatch.errors import StoreError
 
 posix = pytest.mark.skipif(os.name == "nt", reason="modes and owners are POSIX's")
@@ -102,6 +102,8 @@ def test_row_33_root_does_not_touch_another_users_file(theirs):
     Path(f"{theirs.path}.lock").unlink()
     before = theirs.path.read_bytes(), look(theirs.path)
     refused(theirs, tried(theirs), f"belongs to user {NOBODY}")
+    with pytest.raises(StoreError, match=f"belongs to user {NOBODY}"):
+        theirs.source().seed(TokenSet("root's"))
     assert (theirs.path.read_bytes(), look(theirs.path)) == before
     assert not Path(f"{theirs.path}.lock").exists()
     assert "access_token" in theirs.once(user=NOBODY)
@@ -117,6 +119,8 @@ def test_row_33_in_a_directory_that_root_shares(server):
         os.chown(directory, 0, 0)
         Path(f"{grant.path}.lock").unlink()
         refused(grant, tried(grant), f"belongs to user {NOBODY}", str(grant.path))
+        with pytest.raises(StoreError, match=f"belongs to user {NOBODY}"):
+            grant.source().seed(TokenSet("root's"))
         assert not Path(f"{grant.path}.lock").exists()
         assert "access_token" in grant.once(user=NOBODY)
 
