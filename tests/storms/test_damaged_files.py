@@ -104,6 +104,15 @@ def test_row_43_a_new_login_keeps_it_aside(shared, content, reason):
     assert shared.files() <= KEPT | {aside.name}
 
 
+def test_row_43_two_damaged_files_are_two(shared):
+    """What was kept aside is not overwritten by the next one, however soon that comes."""
+    for content in (b"one", b"two", b"three"):
+        write(shared.path, content)
+        shared.source().seed(login(shared.server))
+    aside = {each.read_bytes() for each in shared.path.parent.glob("token.json.damaged-*")}
+    assert aside == {b"one", b"two", b"three"}
+
+
 @pytest.mark.parametrize("kind", ["client credentials", "custom"])
 def test_row_43_a_grant_that_loses_nothing_goes_on(shared, kind):
     """Where a new token can be had any time, no person is needed; the damaged file is kept aside all the same."""

@@ -8,13 +8,14 @@ import signal
 import stat
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.storms.mounts import bind, fill, free, mounted, need_root, unmount
 from tests.storms.shared_grant import KEPT, SharedGrant
-from tokenlatch import Custom, FileStore, TokenSet, TokenSource, _dance
+from tokenlatch import Custom, FileStore, MemoryStore, TokenSet, TokenSource, _dance
 from tokenlatch._events import Refreshed, SaveFailed, log
 from tokenlatch._format import from_json, is_whole
 from tokenlatch.errors import StoreError
@@ -301,6 +302,34 @@ def test_row_39_a_disk_that_is_ill_for_a_moment(shared, monkeypatch, runtime):
     assert heard == [SaveFailed, Refreshed]
     assert list(runtime.iterdir()) == []
     assert shared.files() <= KEPT
+
+
+def test_row_39_a_store_of_ones_own_that_raises_anything(shared):
+    """Whatever it raises after the answer came, the token is kept, told and tried again."""
+    heard, problems = [], [ZeroDivisionError("a bug"), OSError("a disk")]
+
+    class Clumsy(MemoryStore):
+        @contextmanager
+        def transaction(self, timeout):
+            with super().transaction(timeout) as inner:
+                real = inner.commit
+
+                def commit(state):
+                    if state.generation == 2 and problems:
+                        raise problems.pop()
+                    real(state)
+
+                inner.commit = commit
+                yield inner
+
+    source = shared.source(store=Clumsy(), on_event=heard.append)
+    answer = shared.server.issue()
+    source.seed(TokenSet("old", refresh_token=answer["refresh_token"], expires_at=1.0))
+    tokens = source.token()
+    until(no_flight, "the flight is over")
+    assert [type(each) for each in heard] == [SaveFailed, Refreshed]
+    assert "raised OSError" in str(heard[0].error)
+    assert source._view.store.load().tokens == tokens
 
 
 def test_row_39_ill_at_the_reserve(shared, monkeypatch):

@@ -170,7 +170,7 @@ def mode_like(path: str) -> int:
 
 def give_like(path: str, target: str) -> None:
     """Give a file of ours the owner and group of ``target``, as far as this user may."""
-    with suppress(OSError):
+    with suppress(OSError, AttributeError):  # Windows has no such call
         status = os.stat(target)
         os.chown(path, _owner(status), status.st_gid, follow_symlinks=False)
 
@@ -185,6 +185,8 @@ def succeed(descriptor: int, target: str) -> None:
         status = os.stat(target)
     except OSError:
         return  # nothing is replaced
+    if os.name == "nt":
+        return  # a new file has the rights of its directory there
     if os.geteuid() not in {status.st_uid, 0} and status.st_mode & 0o060 != 0o060:
         message = (
             f"{target} belongs to user {status.st_uid}, who would be locked out of the next one: "

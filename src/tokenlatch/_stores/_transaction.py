@@ -194,9 +194,10 @@ class FileTransaction:
             raise StoreConflict(message)
 
     def _keep_damaged_aside(self) -> None:
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+        nanoseconds = time.time_ns() % 10**9  # two in one second are two files
         try:
-            os.replace(self._store.path, f"{self._store.path}.damaged-{stamp}")
+            os.replace(self._store.path, f"{self._store.path}.damaged-{stamp}.{nanoseconds:09}Z")
         except OSError as problem:
             raise _disk.failure(self._store.path, "keep aside", problem) from problem
         if self._store.spill_path:
