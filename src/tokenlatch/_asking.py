@@ -4,7 +4,7 @@ Law: pure; what deviates is read from the provider's record, and the plain case 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote, urlencode
 
 from tokenlatch import _jwt
@@ -97,20 +97,20 @@ def read_answer(
     *,
     spent: str | None = None,
 ) -> TokenSet | AuthError:
-    """Return the tokens in an answer, or the error that it stands for; a signed gateway must prove itself.
-
-    Raises:
-        ConfigurationError: The platform key cannot be used.
-    """
+    """Return the tokens in an answer, or the error that it stands for; a signed gateway must prove itself."""
     # Nothing may fail here, when a token may be in hand: a secret is not asked for once more.
     secrets = [client.secret] if isinstance(client.secret, str) else []
+    gateway, doubt = provider.gateway, None
+    if gateway and gateway.platform_key:
+        raw = answer.body.decode("utf-8", "replace")
+        doubt = gateway.doubt(raw)
+        if doubt is None:
+            answer = replace(answer, body=gateway.signed_part(raw).encode())
     result = read_tokens(answer, now, old, provider, spent=spent, secrets=secrets)
-    if provider.gateway and isinstance(result, TokenSet | ReauthorizationRequired):
+    if doubt and isinstance(result, TokenSet | ReauthorizationRequired):
         # Whoever cuts the signature off must neither give tokens nor end a grant.
-        doubt = provider.gateway.doubt(answer.body.decode("utf-8", "replace"))
-        if doubt:
-            message = f"The gateway's answer {doubt}: it is not believed. Check platform_key."
-            return UnreadableAnswerError(message, status=answer.status)
+        message = f"The gateway's answer {doubt}: it is not believed. Check platform_key."
+        return UnreadableAnswerError(message, status=answer.status)
     return result
 
 

@@ -90,6 +90,11 @@ class Manner:
             parts = urlsplit(draft.url)
             return Draft(urlunsplit(parts._replace(query=_with(parts.query, added))))
         if place == "form":
+            if draft.method in {"GET", "HEAD"}:  # RFC 6750 section 2.2
+                message = (
+                    f"The token goes into a form here, and a {draft.method} has none: use POST."
+                )
+                raise ConfigurationError(message)
             return _as_form(draft.url, _with(_form(draft), added))
         return self._sign(draft, _fields(draft), tokens.access_token, now)
 
@@ -183,7 +188,12 @@ def _form(draft: Draft) -> str:
 
 def _fields(draft: Draft) -> dict[str, str]:
     """Return the fields of a form, or of a query where there is no body."""
-    return dict(parse_qsl(_form(draft) or urlsplit(draft.url).query, keep_blank_values=True))
+    pairs = parse_qsl(_form(draft) or urlsplit(draft.url).query, keep_blank_values=True)
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        message = "A signed form has each field once, and this one repeats a name: send one value."
+        raise ConfigurationError(message)
+    return fields
 
 
 def _as_form(url: str, form: str) -> Draft:

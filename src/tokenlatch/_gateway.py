@@ -7,11 +7,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Final
+from typing import Final, get_args
 
-from tokenlatch._signing import SignType, canonical, members, sign, verify
+from tokenlatch._signing import SignType, canonical, check_public_key, members, sign, verify
 from tokenlatch._state import Secret
+from tokenlatch.errors import ConfigurationError
 
+_DAY: Final = 86400.0
 _STAMP: Final = "%Y-%m-%d %H:%M:%S"
 _ENVELOPES: Final = ("error_response", "result", "data")
 
@@ -30,6 +32,9 @@ class Gateway:
         names: The usual parameter names (``app_id``, ``method``, ``format``, ``charset``,
             ``sign_type``, ``sign``, ``timestamp``, ``version``, ``app_auth_token``, ``biz_content``) ->
             the operator's.
+
+    Raises:
+        ConfigurationError: A field cannot be meant, or the platform key cannot be used.
     """
 
     token_method: str = "open.auth.token.app"  # noqa: S105 - a method's name
@@ -38,6 +43,16 @@ class Gateway:
     sign_type: SignType = "RSA2"
     platform_key: str | None = None
     names: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant: later it would cost an answer with tokens in it."""
+        if self.sign_type not in get_args(SignType):
+            raise ConfigurationError(f"Gateway(sign_type={self.sign_type!r}): use 'RSA2' or 'RSA'.")
+        if not abs(self.utc_offset) < _DAY:
+            message = f"Gateway(utc_offset={self.utc_offset!r}): give seconds, less than a day."
+            raise ConfigurationError(message)
+        if self.platform_key is not None:
+            check_public_key(self.platform_key)
 
     def name(self, usual: str) -> str:
         """Return the operator's name of a parameter."""
@@ -110,8 +125,6 @@ class Gateway:
             raw: The answer's text as it came.
             method: The method that was called, whose name the answer's envelope bears.
 
-        Raises:
-            ConfigurationError: The platform key cannot be used.
         """
         if self.platform_key is None:
             return None
@@ -120,12 +133,21 @@ class Gateway:
             signature = json.loads(found.pop(self.name("sign"), '""'))
         except (ValueError, RecursionError):
             return "is no JSON object"
-        envelope = f"{(method or self.token_method).replace('.', '_')}_response"
-        node = next((found[name] for name in (envelope, *_ENVELOPES) if name in found), None)
-        if node is None or not signature or not isinstance(signature, str):
+        envelope = self._envelope(found, method)
+        if envelope is None or not signature or not isinstance(signature, str):
             return "is not signed"
         return (
             None
-            if verify(node, signature, self.platform_key, self.sign_type)
+            if verify(found[envelope], signature, self.platform_key, self.sign_type)
             else "has a wrong signature"
         )
+
+    def signed_part(self, raw: str, method: str | None = None) -> str:
+        """Return what the signature of an undoubted answer covers: anybody may have added the rest."""
+        found = members(raw)
+        envelope = self._envelope(found, method)
+        return f"{{{json.dumps(envelope)}:{found[envelope]}}}" if envelope else "{}"
+
+    def _envelope(self, found: Mapping[str, str], method: str | None) -> str | None:
+        usual = f"{(method or self.token_method).replace('.', '_')}_response"
+        return next((name for name in (usual, *_ENVELOPES) if name in found), None)

@@ -77,6 +77,15 @@ def verify(text: str, signature: str, public_key: str, sign_type: SignType = "RS
     return True
 
 
+def check_public_key(public_key: str) -> None:
+    """Refuse a key that ``verify`` could not use.
+
+    Raises:
+        ConfigurationError: That is no RSA public key, or cryptography is not installed.
+    """
+    _public(public_key)
+
+
 def members(raw: str) -> dict[str, str]:
     """Return the members of a JSON object, each value as the very text that was sent.
 

@@ -250,3 +250,15 @@ def test_other_fields_stay_as_they_were(api, make, attach):
     last = api.requests[-1]
     assert last.target.startswith("/api?a=%20b&a=2&c")
     assert last.body.startswith(b"d=%C4%E3%20+&d=2&e")
+
+
+@CLIENTS
+def test_a_form_field_is_not_sent_in_the_body_of_a_get(api, make):
+    """RFC 6750 section 2.2: a GET has no form, so the error says to use POST."""
+    source = source_of(api, FORM)
+    with (
+        make(source, api.url) as client,
+        pytest.raises(errors.ConfigurationError, match="use POST"),
+    ):
+        client.get(f"{api.url}/api")
+    assert [each.path for each in api.requests] == ["/token"]

@@ -168,6 +168,18 @@ def test_a_body_that_is_no_form_is_refused_before_it_is_sent(gateway, source, ma
     assert len(gateway.requests) == before
 
 
+@CLIENTS
+def test_a_field_given_twice_is_refused_before_it_is_sent(gateway, source, make):
+    """A gateway signs a map: of two values one would be lost without a word."""
+    before = len(gateway.requests)
+    with (
+        make(source, gateway.url) as client,
+        pytest.raises(errors.ConfigurationError, match="once"),
+    ):
+        client.post(gateway.gateway_url, data={**CALL, "id": ["1", "2"]})
+    assert len(gateway.requests) == before
+
+
 def test_an_answer_without_its_signature_is_not_believed(clock):
     """With a platform key, stripping the signature brings neither tokens nor a business answer."""
     with SopServer(KEYS["app_public_b64"], clock=clock) as gateway:  # signs nothing

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tokenlatch import RefreshToken, errors
 from tokenlatch._signing import canonical, members, sign, verify
+from tokenlatch._wire import Answer
 from tokenlatch.providers import Gateway, sop
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -112,6 +113,8 @@ def test_what_is_no_platform_key_is_named(key):
     """Likewise."""
     with pytest.raises(errors.ConfigurationError, match="platform key"):
         verify("text", VECTOR["sign"], key)
+    with pytest.raises(errors.ConfigurationError, match="platform key"):
+        sop("https://gateway.example.com/", platform_key=key)  # later it would cost a token
 
 
 def test_the_whole_form_of_a_refresh():
@@ -154,6 +157,62 @@ def test_a_business_field_named_sign_confuses_nobody():
 
 
 @pytest.mark.parametrize(
+    "added",
+    [
+        {"error": "invalid_token"},
+        {"error": "invalid_grant"},
+        {"sub_code": "isp.unknown-error"},
+        {"app_refresh_token": "EVIL", "expires_in": 1},
+        {"data": {"code": "10000", "app_auth_token": "EVIL"}},
+    ],
+    ids=lambda added: next(iter(added)),
+)
+def test_what_the_signature_does_not_cover_is_not_read(added):
+    """Fields beside the signed node neither end a grant nor bring tokens."""
+    signed = {"code": "10000", "app_auth_token": "B"}
+    node = json.dumps(signed)
+    signature = sign(node, KEYS["platform_private_pkcs8_b64"])
+    rest = json.dumps({**added, "sign": signature})[1:]
+    body = f'{{"open_auth_token_app_response":{node},{rest}'.encode()
+    grant = RefreshToken(
+        sop("https://gateway.example.com/", platform_key=KEYS["platform_public_b64"]),
+        client_id="1",
+        client_secret=PKCS8,
+        refresh_token="R",
+    )
+    tokens = grant.exchange(None, lambda _: Answer(200, {}, body), 0.0)
+    assert (tokens.access_token, tokens.refresh_token, tokens.expires_at) == ("B", None, None)
+
+
+def test_a_signed_text_is_no_reason_to_read_another_node():
+    """The node that is verified is the node that is read."""
+    signature = sign('"x"', KEYS["platform_private_pkcs8_b64"])
+    body = (
+        f'{{"open_auth_token_app_response":"x","sign":"{signature}",'
+        '"data":{"code":"10000","app_auth_token":"EVIL"}}'
+    ).encode()
+    grant = RefreshToken(
+        sop("https://gateway.example.com/", platform_key=KEYS["platform_public_b64"]),
+        client_id="1",
+        client_secret=PKCS8,
+        refresh_token="R",
+    )
+    assert isinstance(
+        grant.exchange(None, lambda _: Answer(200, {}, body), 0.0), errors.ProviderError
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [({"sign_type": "MD5"}, "sign_type"), ({"utc_offset": 8 * 86400}, "utc_offset")],
+)
+def test_a_gateway_that_cannot_be_meant_is_refused_by_name(wrong, named):
+    """At construction, not when something has to be signed."""
+    with pytest.raises(errors.ConfigurationError, match=named):
+        Gateway(**wrong)
+
+
+@pytest.mark.parametrize(
     "raw",
     [
         "",
@@ -171,7 +230,8 @@ def test_a_business_field_named_sign_confuses_nobody():
 )
 def test_what_is_no_object_is_refused(raw):
     """A member twice, too: two readers may read it in two ways."""
-    assert Gateway(platform_key="x").doubt(raw) == "is no JSON object"
+    gateway = Gateway(platform_key=KEYS["platform_public_b64"])
+    assert gateway.doubt(raw) == "is no JSON object"
 
 
 JSON = st.recursive(
