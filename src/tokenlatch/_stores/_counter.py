@@ -55,6 +55,8 @@ class Counter:
                 os.pwrite(descriptor, ((count + 1) % (1 << 64)).to_bytes(SIZE, "little"), 0)
             finally:
                 os.close(descriptor)
+        if self._map is _NONE:
+            self._open()  # the first commit made the file: from now on others are noticed
 
     def forget(self) -> None:
         """Let go of the mapping; another thread may just be reading it, so it is not closed."""
