@@ -422,6 +422,23 @@ def test_an_issuer_describes_itself():
     assert found.iss_required
 
 
+@pytest.mark.parametrize(
+    ("methods", "url"),
+    [
+        (["tls_client_auth"], "https://mtls.idp.example/token"),
+        (["self_signed_tls_client_auth"], "https://mtls.idp.example/token"),
+        (["client_secret_post", "tls_client_auth"], "https://idp.example/token"),
+    ],
+)
+def test_who_shows_a_certificate_may_have_to_do_it_elsewhere(methods, url):
+    """RFC 8705 section 5: mtls_endpoint_aliases, for those who prove themselves by TLS."""
+    aliases = {"token_endpoint": "https://mtls.idp.example/token"}
+    said = {"token_endpoint_auth_methods_supported": methods, "mtls_endpoint_aliases": aliases}
+    found = Provider.discover("https://idp.example", Server({**METADATA, **said}))
+    assert (found.token_url, found.revoke_url) == (url, METADATA["revocation_endpoint"])
+    assert found.client_auth == ("body" if "mtls" not in url else "none")
+
+
 def test_the_older_place_is_looked_at_too():
     """OpenID Connect Discovery; the path goes before it there, and behind it in RFC 8414."""
     server = Server((404, {}), {**METADATA, "issuer": "https://idp.example/realms/a"})

@@ -78,15 +78,19 @@ def record_fields(metadata: Mapping[str, object]) -> dict[str, object]:
     Raises:
         ConfigurationError: It names no token endpoint.
     """
-    found: dict[str, object] = {
-        name: metadata[key] for name, key in _URLS.items() if isinstance(metadata.get(key), str)
-    }
-    if "token_url" not in found:
-        raise ConfigurationError(f"{metadata['issuer']} names no token endpoint in its metadata.")
     # RFC 8414 section 2: what is not said is client_secret_basic.
     known = metadata.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
     methods = known if isinstance(known, list) else []
-    found["client_auth"] = next((ours for name, ours in _AUTH.items() if name in methods), "basic")
+    method = next((name for name in _AUTH if name in methods), "client_secret_basic")
+    # RFC 8705 section 5: who shows a certificate may have to do it at another door.
+    aliases = metadata.get("mtls_endpoint_aliases") if "tls_client_auth" in method else None
+    said = {**metadata, **aliases} if isinstance(aliases, dict) else metadata
+    found: dict[str, object] = {
+        name: said[key] for name, key in _URLS.items() if isinstance(said.get(key), str)
+    }
+    if "token_url" not in found:
+        raise ConfigurationError(f"{metadata['issuer']} names no token endpoint in its metadata.")
+    found["client_auth"] = _AUTH[method]
     found["issuer"] = metadata["issuer"]
     found["iss_required"] = metadata.get("authorization_response_iss_parameter_supported") is True
     return found
