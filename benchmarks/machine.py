@@ -6,8 +6,24 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("tokenlatch", "requests", "httpx", "httpx2", "filelock", "redis", "singleflight-auth", "requests-oauth2client",
-            "Authlib", "requests-oauthlib", "requests_auth", "httpx-auth", "google-auth", "msal", "msal-extensions", "mcp")  # fmt: skip
+PACKAGES = (
+    "tokenlatch",
+    "requests",
+    "httpx",
+    "httpx2",
+    "filelock",
+    "redis",
+    "singleflight-auth",
+    "requests-oauth2client",
+    "Authlib",
+    "requests-oauthlib",
+    "requests_auth",
+    "httpx-auth",
+    "google-auth",
+    "msal",
+    "msal-extensions",
+    "mcp",
+)
 
 
 def describe():

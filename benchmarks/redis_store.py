@@ -107,7 +107,7 @@ def run(full):
             with WithRedis(url) as server, Crew(name, "requests", 8, 4) as crew:
                 rounds = [
                     one_round(crew, server, contestant(name), "expiry")
-                    for _ in range(5 if full else 2)
+                    for _ in range(3 if full else 1)
                 ]
             found["stampede"] = {
                 "good": statistics.median(one["good"] for one in rounds),
@@ -124,7 +124,7 @@ def run(full):
                 crew.tell(warm=True)
                 server.switch("set", token_latency=SOAK["latency"])
                 server.switch("reset")
-                outcome = crew.go("steady", seconds=20 if full else 6, rate=SOAK["rate"])
+                outcome = crew.go("steady", seconds=20 if full else 4, rate=SOAK["rate"])
                 found["soak"] = outcome.summary() | server.switch("counts")
             result[store] = found
     return result
