@@ -15,6 +15,10 @@ from tokenlatch.errors import ConfigurationError
 
 _DAY: Final = 86400.0
 _STAMP: Final = "%Y-%m-%d %H:%M:%S"
+_NAMES: Final = {
+    *("app_id", "method", "format", "charset", "sign_type", "sign"),
+    *("timestamp", "version", "app_auth_token", "biz_content"),
+}
 _ENVELOPES: Final = ("error_response", "result", "data")
 
 
@@ -50,6 +54,12 @@ class Gateway:
             raise ConfigurationError(f"Gateway(sign_type={self.sign_type!r}): use 'RSA2' or 'RSA'.")
         if not abs(self.utc_offset) < _DAY:
             message = f"Gateway(utc_offset={self.utc_offset!r}): give seconds, less than a day."
+            raise ConfigurationError(message)
+        strange = set(self.names) - _NAMES
+        if strange:
+            message = (
+                f"Gateway(names=...): {strange.pop()!r} is none of {', '.join(sorted(_NAMES))}."
+            )
             raise ConfigurationError(message)
         if self.platform_key is not None:
             check_public_key(self.platform_key)

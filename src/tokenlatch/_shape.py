@@ -3,10 +3,10 @@
 Law: pure; the shape as data, and the look-ups that it describes. What an answer means is told in ``_wire``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 from tokenlatch._meaning import ERROR_CLASSES, ErrorClass
 from tokenlatch._state import TokenSet
@@ -34,6 +34,7 @@ _ERROR_FIELDS: Final[Mapping[str, Paths]] = {
     "uri": "error_uri",
 }
 _NOTHING: Final = (None, "", "0", 0)
+_KINDS: Final = ("seconds", "ms", "epoch_s", "epoch_ms", "iso")
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +223,26 @@ def _first(node: object, paths: Paths) -> object:
 
 def _each(paths: Paths) -> tuple[str, ...]:
     return (paths,) if isinstance(paths, str) else paths
+
+
+def misfit(shape: AnswerShape) -> Iterator[tuple[str, str]]:
+    """Yield each field of a shape that cannot be meant, and why."""
+    for name in ("expires_kind", "refresh_expires_kind"):
+        kind = getattr(shape, name)
+        if kind is not None and kind not in _KINDS and "%" not in kind:
+            yield name, f"use one of {', '.join(_KINDS)}, or a strptime pattern"
+    for name, known in (("fields", _FIELDS), ("error_fields", _ERROR_FIELDS)):
+        strange = set(getattr(shape, name)) - set(known)
+        if strange:
+            yield name, f"{strange.pop()!r} is none of {', '.join(known)}"
+    for code, meaning in shape.error_classes.items():
+        if meaning not in get_args(ErrorClass):
+            words = ", ".join(get_args(ErrorClass))
+            yield "error_classes", f"{meaning!r} of {code!r} is none of {words}"
+    if any(isinstance(allowed, str) for allowed in shape.success.values()):
+        yield "success", "give a tuple of texts for each path"
+    if isinstance(shape.keep_extra, str):
+        yield "keep_extra", "give a tuple of names"
 
 
 RFC6749: Final = AnswerShape()

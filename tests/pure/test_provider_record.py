@@ -9,7 +9,7 @@ import pytest
 from tokenlatch import Provider, RefreshPolicy, RefreshToken, TokenSet, TokenSource, errors
 from tokenlatch._shape import AnswerShape, find, instant
 from tokenlatch._wire import Answer, read_tokens
-from tokenlatch.providers import HUAWEI, SINA_CLOUD, Attach, Authorize, sop
+from tokenlatch.providers import HUAWEI, SINA_CLOUD, Attach, Authorize, Gateway, Rejection, sop
 
 URL = "https://idp.example/token"
 NOW = 1_767_225_600.0
@@ -36,7 +36,6 @@ def read(body, provider=None, old=None, status=200):
         ({"client_auth": "signed"}, "gateway"),
         ({"gateway": sop("https://g.example/").gateway}, "gateway"),
         ({"attach": Attach("signed", "token")}, "attach"),
-        ({"authorize": Authorize("idp.example")}, "authorize"),
         ({"exchange_source": "id_token"}, "exchange_source"),
         ({"rotation": "sometimes"}, "rotation"),
         ({"rotation": "prolonged"}, "default_lifetime"),
@@ -46,6 +45,17 @@ def read(body, provider=None, old=None, status=200):
         ({"refresh_lifetime": float("nan")}, "refresh_lifetime"),
         ({"refresh_lifetime": 1.0, "refresh_outlives_access": 1.0}, "refresh_lifetime"),
         ({"refresh_lifetime": 1.0, "refresh_deadline_inherited": True}, "refresh_lifetime"),
+        ({"refresh_lifetime": "180 days"}, "refresh_lifetime"),
+        ({"fields": {"acces_token": "token"}}, "acces_token"),
+        ({"error_fields": {"kode": "errcode"}}, "kode"),
+        ({"error_classes": {"40030": "dead"}}, "40030"),
+        ({"success": {"code": "0"}}, "success"),
+        ({"keep_extra": "user_id"}, "keep_extra"),
+        (
+            {"gateway": sop("https://g.example/").gateway, "client_auth": "signed"}
+            | {"encoding": "json"},
+            "gateway",
+        ),
     ],
     ids=lambda value: "+".join(value) if isinstance(value, dict) else value,
 )
@@ -53,6 +63,25 @@ def test_what_cannot_be_meant_is_refused_by_name(wrong, named):
     """At construction, so that nobody finds out at the first expiry."""
     with pytest.raises(errors.ConfigurationError, match=named):
         Provider(**{"token_url": URL, **wrong})
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda: Attach("cookie", "token"), "place"),
+        (lambda: Attach("header", ""), "name"),
+        (lambda: Rejection(statuses=401), "statuses"),
+        (lambda: Rejection(header=("NSP_STATUS", "6")), "header"),
+        (lambda: Rejection(body=("errcode", ("40001",))), "body"),
+        (lambda: Authorize("idp.example"), "authorize"),
+        (lambda: Authorize("https://idp.example/", pkce="perhaps"), "pkce"),
+        (lambda: Gateway(names={"appid": "app_key"}), "appid"),
+    ],
+)
+def test_a_part_that_cannot_be_meant_is_refused_by_name(make, named):
+    """A text in the place of a tuple, too: its letters would be looked for."""
+    with pytest.raises(errors.ConfigurationError, match=named):
+        make()
 
 
 @pytest.mark.parametrize("provider", [Provider(URL), HUAWEI, SINA_CLOUD, sop("https://g.example/")])

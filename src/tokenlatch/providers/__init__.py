@@ -7,14 +7,8 @@ Law: a record says what a provider does; the code that does it is in ``_shape``,
 from tokenlatch._gateway import Gateway
 from tokenlatch._shape import AnswerShape
 from tokenlatch.providers._metadata import senders as senders  # filled by the room of senders
-from tokenlatch.providers._record import (
-    BEARER,
-    Attach,
-    Authorize,
-    ClientAuth,
-    Provider,
-    Rejection,
-)
+from tokenlatch.providers._parts import BEARER, Attach, Authorize, Rejection
+from tokenlatch.providers._record import ClientAuth, Provider
 from tokenlatch.providers.huawei import HUAWEI
 from tokenlatch.providers.sina import SINA_CLOUD
 from tokenlatch.providers.sop import sop

@@ -6,9 +6,10 @@ from typing import Literal, Self, TypeAlias, get_args
 
 from tokenlatch._gateway import Gateway
 from tokenlatch._origins import require_confidential
-from tokenlatch._shape import AnswerShape, Rotation
+from tokenlatch._shape import AnswerShape, Rotation, misfit
 from tokenlatch.errors import ConfigurationError
 from tokenlatch.providers._metadata import Send, read_metadata, record_fields
+from tokenlatch.providers._parts import BEARER, BY_STATUS, Attach, Authorize, Rejection
 
 ClientAuth: TypeAlias = Literal[
     "basic", "body", "none", "secret_as_user", "signed", "private_key_jwt", "client_secret_jwt"
@@ -17,74 +18,6 @@ ClientAuth: TypeAlias = Literal[
 (``none``: a public client, or one known by its TLS certificate, RFC 8705), with the secret as the user name of a
 Basic header (``secret_as_user``: Stripe), by a signature over the whole form (``signed``: SOP), or by a signed
 assertion (``private_key_jwt``, ``client_secret_jwt``: RFC 7523)."""
-
-Place: TypeAlias = Literal["header", "query", "form", "signed"]
-Pkce: TypeAlias = Literal["always", "offered", "never"]
-
-
-@dataclass(frozen=True, slots=True)
-class Attach:
-    """Where an API request carries the access token (RFC 6750 section 2, and what others invented).
-
-    Attributes:
-        place: A ``header``, a ``query`` parameter, a ``form`` field, or a form field that is ``signed``
-            with all others (SOP).
-        name: Name of the header, parameter or field.
-        prefix: What stands before the token, such as ``"Bearer "``.
-        companions: Further parameters in the same place: their name -> name in ``TokenSet.extra``
-            (WeChat: ``{"openid": "openid"}``).
-    """
-
-    place: Place = "header"
-    name: str = "Authorization"
-    prefix: str = ""
-    companions: Mapping[str, str] = field(default_factory=dict, hash=False)
-
-
-BEARER = Attach(prefix="Bearer ")
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """How an API says that the access token is bad. Any of these is enough.
-
-    Attributes:
-        statuses: HTTP statuses (RFC 6750 section 3.1).
-        header: A header and its values that say so, whatever the status (Huawei: ``NSP_STATUS``).
-        body: A path in a JSON answer and its values that say so, whatever the status (SOP:
-            ``sub_code``). Only JSON of up to 1 MiB that is not being streamed is looked at.
-    """
-
-    statuses: tuple[int, ...] = (401,)
-    header: tuple[str, tuple[str, ...]] | None = None
-    body: tuple[tuple[str, ...], tuple[str, ...]] | None = None
-
-
-BY_STATUS = Rejection()
-
-
-@dataclass(frozen=True, slots=True)
-class Authorize:
-    """The page where a person logs in and consents (RFC 6749 section 4.1.1).
-
-    Attributes:
-        url: The authorization endpoint.
-        names: RFC 6749's parameter names -> the provider's; None: not to be sent.
-        extra: Further parameters (Huawei: ``access_type=offline``).
-        fragment: What the URL must end in, after ``#`` (WeChat: ``wechat_redirect``).
-        code_param: The redirect's parameter with the code (DingTalk: ``authCode``).
-        state: Whether the provider gives ``state`` back. If not, it travels inside ``redirect_uri`` (SOP).
-        pkce: RFC 7636 with S256: ``always``, when ``offered`` only if asked for, or ``never``.
-    """
-
-    url: str
-    _: KW_ONLY
-    names: Mapping[str, str | None] = field(default_factory=dict, hash=False)
-    extra: Mapping[str, str] = field(default_factory=dict, hash=False)
-    fragment: str = ""
-    code_param: str = "code"
-    state: bool = True
-    pkce: Pkce = "always"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -167,22 +100,18 @@ class Provider(AnswerShape):
             url = getattr(self, name)
             if url is not None and "{" not in url:
                 require_confidential(url, name.replace("_url", " URL"))
-        if self.authorize and not self.authorize.url.startswith(("https://", "http://")):
-            self._refuse("authorize", f"{self.authorize.url!r} is no absolute http(s) URL")
         for name, choice in _CHOICES.items():
             if getattr(self, name) not in choice:
                 self._refuse(name, f"use one of {', '.join(choice)}, not {getattr(self, name)!r}")
-        for name in ("expires_kind", "refresh_expires_kind"):
-            kind = getattr(self, name)
-            if kind is not None and kind not in _KINDS and "%" not in kind:
-                self._refuse(name, f"use one of {', '.join(_KINDS)}, or a strptime pattern")
+        for name, why in misfit(self):
+            self._refuse(name, why)
         self._check_pairs()
 
     def _check_pairs(self) -> None:
         """Refuse fields that contradict each other."""
         for name in _NOT_NEGATIVE:
             value = getattr(self, name)
-            if value is not None and not value >= 0:
+            if value is not None and not (isinstance(value, int | float) and value >= 0):
                 self._refuse(name, f"give seconds from 0 up, not {value!r}")
         ends = (self.refresh_lifetime, self.refresh_outlives_access)
         inherited = True if self.refresh_deadline_inherited else None
@@ -198,6 +127,10 @@ class Provider(AnswerShape):
             self._refuse("attach", "a signed field needs a gateway")
         if self.method == "GET" and self.encoding != "query":
             self._refuse("encoding", "a GET has no body: use 'query'")
+        if self.gateway and (self.method, self.encoding) != ("POST", "form"):
+            self._refuse(
+                "gateway", "it takes one signed form by POST: leave method and encoding out"
+            )
 
     def _refuse(self, name: str, why: str) -> None:
         raise ConfigurationError(f"Provider({name}=...): {why}.")
@@ -246,7 +179,6 @@ class Provider(AnswerShape):
 
 
 _URLS = {"token_url", "refresh_url", "revoke_url", "introspect_url", "device_url", "issuer"}
-_KINDS = ("seconds", "ms", "epoch_s", "epoch_ms", "iso")
 _NOT_NEGATIVE = (
     "refresh_retry_grace",
     "old_access_lifetime",

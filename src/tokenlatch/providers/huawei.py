@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from tokenlatch._meaning import ErrorClass
-from tokenlatch.providers._record import Authorize, Provider, Rejection
+from tokenlatch.providers._parts import Authorize, Rejection
+from tokenlatch.providers._record import Provider
 
 _HOST = "https://oauth-login.cloud.huawei.com/oauth2/v3"
 

@@ -6,7 +6,8 @@ whose error texts and field order the answers have letter for letter: statuses, 
 
 from typing import Final
 
-from tokenlatch.providers._record import Authorize, Provider
+from tokenlatch.providers._parts import Authorize
+from tokenlatch.providers._record import Provider
 
 SINA_CLOUD: Final = Provider(
     "https://api.sinaapp.com/oauth2/access_token",  # [S]

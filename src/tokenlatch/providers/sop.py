@@ -10,7 +10,8 @@ from typing import Final
 from tokenlatch._gateway import Gateway
 from tokenlatch._meaning import ErrorClass
 from tokenlatch._signing import SignType
-from tokenlatch.providers._record import Attach, Authorize, Provider, Rejection
+from tokenlatch.providers._parts import Attach, Authorize, Rejection
+from tokenlatch.providers._record import Provider
 
 TOKEN_REJECTED: Final = (  # [C] all under code 20001
     "aop.invalid-app-auth-token",
