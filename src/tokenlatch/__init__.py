@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tokenlatch._device import DeviceCode, DevicePrompt
     from tokenlatch._exchanges import JWTBearer, TokenExchange
     from tokenlatch._jwt import Assertion
+    from tokenlatch._login import login_in_browser
     from tokenlatch._stores.encryption import AESGCM
     from tokenlatch._stores.redis import RedisStore
 
@@ -55,6 +56,7 @@ __all__ = [
     "TokenSource",
     "TokenStore",
     "errors",
+    "login_in_browser",
 ]
 
 _LATER = {  # imported when they are asked for: most programs never do
@@ -67,6 +69,7 @@ _LATER = {  # imported when they are asked for: most programs never do
     "PendingLogin": "tokenlatch._authorize",
     "RedisStore": "tokenlatch._stores.redis",
     "TokenExchange": "tokenlatch._exchanges",
+    "login_in_browser": "tokenlatch._login",
 }
 
 

@@ -16,7 +16,7 @@ from tokenlatch._asking import read_answer, token_ask
 from tokenlatch._grants import ClientSecret, RefreshToken, Send
 from tokenlatch._jwt import Assertion
 from tokenlatch._state import Secret, TokenSet
-from tokenlatch._wire import Ask
+from tokenlatch._wire import Ask, clean
 from tokenlatch.errors import AuthError, ConfigurationError, ReauthorizationRequired
 from tokenlatch.providers import ClientAuth, Provider
 
@@ -118,18 +118,21 @@ class AuthorizationCode(RefreshToken):
         self.redirect_uri = redirect_uri
         self.pkce = page.pkce == "always" if pkce is None else pkce
 
-    def begin(self, *, state: str | None = None, **extra: str) -> PendingLogin:
+    def begin(
+        self, *, state: str | None = None, redirect_uri: str | None = None, **extra: str
+    ) -> PendingLogin:
         """Begin a login: return the URL to open, and what its redirect will be checked against.
 
         Args:
             state: Text that comes back with the redirect; default: a random one; ``""``: none at all,
                 so that anybody's redirect would be believed.
+            redirect_uri: Where this login comes back to; default: the grant's.
             extra: Further parameters of the URL, such as ``display="page"`` or ``nonce``.
         """
         page = self.page
         state = secrets.token_urlsafe(24) if state is None else state or None
         verifier = Secret(secrets.token_urlsafe(_VERIFIER_BYTES)) if self.pkce else None
-        redirect_uri = self.redirect_uri
+        redirect_uri = redirect_uri or self.redirect_uri
         if state and not page.state and redirect_uri:
             joint = "&" if "?" in redirect_uri else "?"
             redirect_uri = f"{redirect_uri}{joint}{urlencode({'state': state})}"
@@ -164,8 +167,10 @@ class AuthorizationCode(RefreshToken):
         """
         query, fragment = _parameters(redirect)
         said = {**fragment, **query}
-        code, error = said.get(self.page.code_param), said.get("error")
-        description = said.get("error_description")
+        code, error = said.get(self.page.code_param), clean(said.get("error"))
+        description = clean(said.get("error_description"))
+        # RFC 6749 section 4.1.2.1: a refusal has the state too. Huawei's has none; one of another login is not ours.
+        self._check(said if code and not error else {"state": pending.state or "", **said}, pending)
         if error:
             what = f"{error}: {description}" if description else error
             raise ReauthorizationRequired(
@@ -179,7 +184,6 @@ class AuthorizationCode(RefreshToken):
                 "The redirect brings neither code nor error, so the login was refused: begin again."
             )
             raise ReauthorizationRequired(message, error="access_denied")
-        self._check(said, pending)
         return Secret(code)
 
     def redeem(

@@ -174,14 +174,14 @@ def read_error(
     Some providers repeat what they were sent: ``secrets`` are taken out of what they say.
     """
     status, node = answer.status, shape.node(fields or {})
-    code, description, uri = (_clean(said, secrets) for said in shape.refusal(node))
+    code, description, uri = (clean(said, secrets) for said in shape.refusal(node))
     brought = shape.rotation == "prolonged" or shape.value(node, "access_token")
     if fields is not None and not code and 200 <= status < 300 and brought:
         return None
     said = ": ".join(part for part in (code, description) if part) or "no error code"
     sick = status in {408, 425, 429} or status >= 500
     kind = shape.kind(code) or ("retry" if sick else "unknown" if code else "unreadable")
-    mime = _clean(answer.headers.get("content-type")) or "no content type"
+    mime = clean(answer.headers.get("content-type")) or "no content type"
     what = f"HTTP {status}, {mime}, {len(answer.body)} bytes"
     error_class, message = MEANING[kind]
     error = error_class(
@@ -229,6 +229,13 @@ def utc(instant: float) -> str:
     return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
+def clean(said: str | None, secrets: Collection[str] = ()) -> str | None:
+    """Return what somebody else said as messages may show it: printable, cut, without these secrets."""
+    for secret in secrets:
+        said = said and said.replace(secret, "***")  # before the cut, which may leave half of it
+    return said and "".join(letter if letter.isprintable() else " " for letter in said)[:200]
+
+
 _PARAMETER: Final = re.compile(r'(?<![\w-])([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 
 
@@ -249,12 +256,6 @@ def _decoded(answer: Answer) -> bytes | None:
 
 def _nothing(_: str) -> None:
     """Read NaN and Infinity as null: JSON has neither, and a NaN differs from itself."""
-
-
-def _clean(said: str | None, secrets: Collection[str] = ()) -> str | None:
-    for secret in secrets:
-        said = said and said.replace(secret, "***")  # before the cut, which may leave half of it
-    return said and "".join(letter if letter.isprintable() else " " for letter in said)[:200]
 
 
 def _scope(value: object) -> str | None:

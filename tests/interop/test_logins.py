@@ -1,6 +1,6 @@
 """Logins, client authentication, revocation, introspection and discovery against real servers."""
 
-from urllib.parse import urljoin
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx
 import pytest
@@ -19,6 +19,7 @@ from tokenlatch import (
     TokenSource,
     _errands,
     errors,
+    login_in_browser,
 )
 
 pytestmark = pytest.mark.interop
@@ -71,6 +72,20 @@ def test_a_browser_login_from_discovery_to_revocation(server, provider, client):
         assert server.api_status(second.access_token) == 401
         with pytest.raises(errors.ReauthorizationRequired):
             source.token()
+
+
+def test_a_login_in_this_machines_browser(server, provider):
+    """RFC 8252: the server takes any port of the loopback; the redirect meets a real listener."""
+    how = {"client_id": "native", "redirect_uri": "http://127.0.0.1/cb", "scope": SCOPE}
+
+    def open_url(url):
+        where = parse_qs(urlsplit(url).query)["redirect_uri"][0]
+        back = log_in(url, where, OIDC_PROVIDER.user)
+        assert requests.get(where, back, timeout=10).status_code == 200
+
+    with TokenSource(AuthorizationCode(provider, **how)) as source:
+        login_in_browser(source, open_url=open_url, prompt="consent")
+        assert server.api_status(source.refresh().access_token) == 200
 
 
 @CLIENTS

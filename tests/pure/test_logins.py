@@ -130,6 +130,40 @@ def test_an_issuer_that_names_itself_has_to():
         login.read({"code": "c", "state": pending.state}, pending)
 
 
+def test_a_refusal_of_another_login_is_not_believed():
+    """RFC 6749 4.1.2.1: it has the state too; Huawei's has none and is taken as it comes."""
+    login = browser()
+    pending = login.begin()
+    for state, error in (
+        ("other", None),
+        (pending.state, "access_denied"),
+        (None, "access_denied"),
+    ):
+        back = {"error": "access_denied"} | ({"state": state} if state else {})
+        with pytest.raises(errors.ReauthorizationRequired) as caught:
+            login.read(back, pending)
+        assert caught.value.error == error
+
+
+def test_a_refusal_is_cut_and_has_no_control_characters():
+    """Its words are anybody's, and go into logs."""
+    back = {"error": "access_denied", "error_description": "\x1b[31m" + 500 * "x"}
+    login = browser()
+    with pytest.raises(errors.ReauthorizationRequired) as caught:
+        login.read(back, login.begin())
+    assert "\x1b" not in str(caught.value)
+    assert len(caught.value.description) == 200
+
+
+def test_a_login_may_come_back_elsewhere_than_the_others():
+    """A listener learns its port late: what is sent to the page is sent with the code, too."""
+    login, server = browser(), Server(TOKENS)
+    pending = login.begin(redirect_uri="http://127.0.0.1:8000/cb")
+    assert "redirect_uri=http%3A%2F%2F127.0.0.1%3A8000%2Fcb" in pending.url
+    login.redeem({"code": "c", "state": pending.state}, pending, server, NOW)
+    assert server.form["redirect_uri"] == "http://127.0.0.1:8000/cb"
+
+
 def test_what_a_loopback_listener_sees_is_enough():
     """A request target or a bare query will do."""
     login = browser()

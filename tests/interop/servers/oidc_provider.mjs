@@ -43,6 +43,7 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
     client('basic', 'client_secret_basic'),
     client('post', 'client_secret_post'),
     client('public', 'none'),
+    client('native', 'none', { application_type: 'native', redirect_uris: ['http://127.0.0.1/cb'] }),
     client('signed', 'private_key_jwt', {
       token_endpoint_auth_signing_alg: 'ES256',
       jwks: { keys: [{ ...publicKey, alg: 'ES256', use: 'sig', kid: 'interop' }] },
