@@ -114,6 +114,8 @@ class AuthorizationCode(RefreshToken):
             raise ConfigurationError(message)
         if pkce and page.pkce == "never":
             raise ConfigurationError(f"{self.provider!r} does not know PKCE: leave pkce out.")
+        if scope and page.names.get("scope", "scope") is None:
+            raise ConfigurationError(f"{self.provider!r} takes no scope: leave scope out.")
         self.page = page
         self.redirect_uri = redirect_uri
         self.pkce = page.pkce == "always" if pkce is None else pkce
@@ -128,12 +130,20 @@ class AuthorizationCode(RefreshToken):
                 so that anybody's redirect would be believed.
             redirect_uri: Where this login comes back to; default: the grant's.
             extra: Further parameters of the URL, such as ``display="page"`` or ``nonce``.
+
+        Raises:
+            ConfigurationError: The state has no way to travel.
         """
         page = self.page
         state = secrets.token_urlsafe(24) if state is None else state or None
         verifier = Secret(secrets.token_urlsafe(_VERIFIER_BYTES)) if self.pkce else None
         redirect_uri = redirect_uri or self.redirect_uri
-        if state and not page.state and redirect_uri:
+        if state and not page.state:
+            if not redirect_uri:
+                message = (
+                    f"redirect_uri is missing: {self.provider!r} gives a state back inside it only."
+                )
+                raise ConfigurationError(message)
             joint = "&" if "?" in redirect_uri else "?"
             redirect_uri = f"{redirect_uri}{joint}{urlencode({'state': state})}"
         fields = {

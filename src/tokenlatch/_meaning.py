@@ -56,7 +56,7 @@ MEANING: Final[Mapping[str, tuple[type[AuthError], str]]] = {
     ),
     "app_not_allowed": (
         ReauthorizationRequired,
-        "The provider does not let this client refresh ({said}): apply for that right, or log in again.",
+        "The provider does not let this client refresh ({said}): apply for that right, then log in again.",
     ),
     "config": (
         ConfigurationError,

@@ -72,6 +72,7 @@ class Terms:
         repeatable: A new token can be had any time, without a refresh token.
         grace: Seconds in which the provider answers a spent refresh token again.
         chance: This process's draw in 0..1, for jitter.
+        interval: Seconds that the provider wants between two refreshes.
     """
 
     policy: RefreshPolicy
@@ -79,6 +80,7 @@ class Terms:
     repeatable: bool = False
     grace: float = 0.0
     chance: float = 0.0
+    interval: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,19 @@ def _obstacle(state: State, terms: Terms, now: float) -> AuthError | None:
         return ReauthorizationRequired("The refresh token is past its deadline: log in again.")
     if failure and failure.retry_at and 0 < failure.retry_at - now <= LONGEST_COOLDOWN:
         return remembered(failure, now)
-    return None
+    return _too_soon(tokens, terms.interval, now)
+
+
+def _too_soon(tokens: TokenSet | None, interval: float, now: float) -> AuthError | None:
+    born = tokens.issued_at if tokens else None
+    wait = 0.0 if born is None else born + interval - now
+    if not 0 < wait <= interval:  # longer than that: a clock is wrong
+        return None
+    error = errors.ProviderError(
+        f"The provider wants {interval:g} s between two refreshes: it is asked again in {wait:.0f} s."
+    )
+    error.retry_after = wait
+    return error
 
 
 def remembered(failure: Failure, now: float) -> AuthError:

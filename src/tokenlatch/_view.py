@@ -38,6 +38,7 @@ class View:
     ) -> None:
         self.grant, self.store, self.policy = grant, store, policy
         self.listener, self.clock = listener, clock
+        self._interval: float = getattr(getattr(grant, "provider", None), "refresh_interval", 0.0)
         self.announced: Callable[[], bool] = getattr(store, "announced", _never)
         self.state = State(grant.identity)
         self.since, self.until = float("inf"), float("-inf")
@@ -65,6 +66,7 @@ class View:
             repeatable=self.grant.repeatable,
             grace=self.grant.grace,
             chance=self.chance,
+            interval=self._interval,
         )
 
     def decide(self, rejected: str | None = None, *, forced: bool = False) -> Verdict:

@@ -1,5 +1,6 @@
 """When to use, when to refresh, when to give up: the table of decisions, its edges, and laws that always hold."""
 
+import dataclasses
 import math
 
 import pytest
@@ -566,3 +567,26 @@ def test_a_policy_refuses_what_cannot_be_meant(name, value):
     """Negative and endless times."""
     with pytest.raises(ConfigurationError, match=name):
         RefreshPolicy(**{name: value})
+
+
+# ----------------------------------------------------------------------------------------- a provider's own patience
+
+
+@pytest.mark.parametrize(
+    ("life", "age", "rejected", "verdict"),
+    [
+        pytest.param(1000.0, 59, None, "Use", id="in use"),
+        pytest.param(1000.0, 59, "at-1", "Fail", id="refused too soon"),
+        pytest.param(1000.0, 60, "at-1", "Refresh", id="refused later"),
+        pytest.param(60.0, 50, None, "Use", id="no refresh ahead too soon"),
+        pytest.param(50.0, 55, None, "Fail", id="expired too soon"),
+        pytest.param(1000.0, -10, "at-1", "Refresh", id="born in the future: a clock is wrong"),
+    ],
+)
+def test_a_provider_may_want_some_time_between_refreshes(life, age, rejected, verdict):
+    """No worker asks earlier than that after the last refresh, whatever the reason."""
+    wants = dataclasses.replace(terms(), interval=60.0)
+    decision = decide(state(token_set(life)), wants, BORN + age, rejected)
+    assert kind_of(decision) == verdict
+    if verdict == "Fail":
+        assert decision.error.retry_after == 60 - age

@@ -47,12 +47,19 @@ def test_the_authorization_url():
     assert login().begin(state="1").url == example
 
 
-def test_scope_and_redirect_uri_are_not_sent_even_if_given():
-    """The callback is "set in the system" (S 21)."""
-    more = {"redirect_uri": "https://app.example/cb", "scope": "all"}
-    grant = AuthorizationCode(SINA_CLOUD, client_id="CLIENT_ID", client_secret="KEY", **more)
+def test_a_redirect_uri_is_not_sent_even_if_given():
+    """The callback is "set in the system" (S 21); a listener on this machine has to know it all the same."""
+    grant = AuthorizationCode(
+        SINA_CLOUD, client_id="CLIENT_ID", client_secret="KEY", redirect_uri="https://x/cb"
+    )
     query = dict(parse_qsl(urlsplit(grant.begin(state="1").url).query))
     assert query == {"response_type": "code", "client_id": "CLIENT_ID", "state": "1"}
+
+
+def test_a_scope_is_refused_by_name():
+    """S 13: there is none; to drop it in silence would promise what nobody gives."""
+    with pytest.raises(errors.ConfigurationError, match="leave scope out"):
+        AuthorizationCode(SINA_CLOUD, client_id="a", client_secret="b", scope="all")
 
 
 def test_the_redirect():

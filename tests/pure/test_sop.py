@@ -74,6 +74,19 @@ def test_a_nonce_travels_inside_redirect_uri():
     }
 
 
+def test_a_nonce_needs_a_redirect_uri_to_travel_in():
+    """Without one every redirect would be refused for its state, and nobody would know why."""
+    with pytest.raises(errors.ConfigurationError, match="redirect_uri is missing"):
+        login(redirect_uri=None).begin()
+
+
+def test_a_scope_is_refused_by_name():
+    """S: app_id and redirect_uri are all there is."""
+    key = KEYS["app_private_pkcs8_b64"]
+    with pytest.raises(errors.ConfigurationError, match="leave scope out"):
+        AuthorizationCode(PROVIDER, client_id=APP_ID, client_secret=key, scope="read")
+
+
 def test_the_callback():
     """S, second step: app_id and code come back."""
     grant = AuthorizationCode(

@@ -55,7 +55,9 @@ class Provider(AnswerShape):
         refresh_retry_grace: Seconds after a refresh in which the spent refresh token is answered
             once more; 0: never; ``inf``: refresh tokens are not single-use.
         old_access_lifetime: Seconds that the old access token lives on after a refresh; None: to its
-            own end. For people: nothing is decided by it.
+            own end. For people to know: nothing is decided by it, for all workers take over the new one.
+        refresh_interval: Seconds between two refreshes of a grant: none is tried earlier, by whichever
+            worker (Zoho: 60).
         refresh_ahead: Seconds before expiry from which on a refresh is advised; None: the policy's own.
         scope_join: What stands between two scopes in requests.
         attach: Where API requests carry the token.
@@ -88,6 +90,7 @@ class Provider(AnswerShape):
     gateway: Gateway | None = None
     refresh_retry_grace: float = 0.0
     old_access_lifetime: float | None = None
+    refresh_interval: float = 0.0
     refresh_ahead: float | None = None
     scope_join: str = " "
     attach: Attach = BEARER
@@ -182,6 +185,7 @@ _URLS = {"token_url", "refresh_url", "revoke_url", "introspect_url", "device_url
 _NOT_NEGATIVE = (
     "refresh_retry_grace",
     "old_access_lifetime",
+    "refresh_interval",
     "refresh_ahead",
     "default_lifetime",
     "refresh_lifetime",

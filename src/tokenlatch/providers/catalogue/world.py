@@ -239,6 +239,7 @@ ZOHO: Final = Provider(
     encoding="query",
     client_auth="body",
     refresh_retry_grace=_FOREVER,
+    refresh_interval=60.0,
     keep_extra=("api_domain",),
     notes="D, N. At most 10 access tokens in 10 minutes for one refresh token. dc: com, eu, in...",
 )
