@@ -199,4 +199,4 @@ class _Answer(BaseHTTPRequestHandler):
         self._say(code, "Nothing is here.")
 
     def log_message(self, *_: object) -> None:
-        """Log nothing: the request line has the code in it."""
+        """Log nothing: a request line may have the code in it."""

@@ -7,15 +7,15 @@ it returns. So every request has its answer before the next, and nothing has to 
 import socket
 import threading
 import webbrowser
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
-from http.client import HTTPConnection
+from http.client import HTTPConnection, RemoteDisconnected
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from tokenlatch import AuthorizationCode, ClientCredentials, FileStore, TokenSource, errors
-from tokenlatch._login import login_in_browser
+from tokenlatch._login import _Answer, login_in_browser
 from tokenlatch.providers import HUAWEI, SINA_CLOUD
 from tokenlatch.testing import HuaweiServer, SinaCloudServer
 
@@ -184,22 +184,24 @@ def test_row_73_a_second_hit_finds_the_login_over(source, huawei):
     assert exchanges(huawei) == 1
 
 
-def test_row_73_of_hits_at_once_one_succeeds(source, huawei):
-    """Eight threads come back together: one page says yes, seven say that it is over."""
-    together = threading.Barrier(8)
+def test_row_73_of_hits_at_once_one_succeeds(source, huawei, monkeypatch):
+    """Eight come back together, and would meet inside if two were let in."""
+    read, inside = AuthorizationCode.read, threading.Barrier(2, timeout=0.2)
+
+    def slow_read(*arguments):
+        with suppress(threading.BrokenBarrierError):
+            inside.wait()
+        return read(*arguments)
 
     def come_back(browser):
-        def hit():
-            together.wait(10)
-            browser.visit(browser.back)
-
-        hits = [threading.Thread(target=hit) for _ in range(8)]
+        hits = [threading.Thread(target=browser.visit, args=(browser.back,)) for _ in range(8)]
         for each in hits:
             each.start()
         for each in hits:
             each.join()
         assert sorted(answer[0] for answer in browser.answers) == [200] + [410] * 7
 
+    monkeypatch.setattr(AuthorizationCode, "read", slow_read)
     assert login_in_browser(source, open_url=Browser(huawei, come_back)).refresh_token
     assert exchanges(huawei) == 1
 
@@ -214,8 +216,33 @@ def test_row_73_a_silent_connection_holds_nobody(source, huawei):
 
     browser = Browser(huawei, come_back)
     assert login_in_browser(source, open_url=browser).refresh_token
-    with spare[0], pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", browser.port), 10)
+    with spare[0] as line:
+        line.setblocking(False)
+        with pytest.raises(BlockingIOError):  # nobody waited until it was given up
+            line.recv(1)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", browser.port), 10)
+
+
+def test_row_73_what_goes_wrong_is_not_printed(source, huawei, monkeypatch, capfd):
+    """http.server would print a traceback, or the request that broke."""
+
+    def broken_read(*_):
+        raise RuntimeError
+
+    def come_back(browser):
+        with monkeypatch.context() as patch:
+            patch.setattr(_Answer, "timeout", 0.01)
+            with socket.create_connection(("127.0.0.1", browser.port), 10) as line:
+                assert line.recv(1) == b""  # given up
+        with monkeypatch.context() as patch:
+            patch.setattr(AuthorizationCode, "read", broken_read)
+            with pytest.raises(RemoteDisconnected):
+                browser.visit(browser.back)
+        came_back(browser)
+
+    assert login_in_browser(source, open_url=Browser(huawei, come_back)).refresh_token
+    assert capfd.readouterr() == ("", "")
 
 
 # --------------------------------------------------------------------------------------------------------- refusals
