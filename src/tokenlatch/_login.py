@@ -50,11 +50,10 @@ def login_in_browser(
     is free, too. It waits for the person: in a loop, give it a thread (``asyncio.to_thread``).
 
     Example:
-        >>> login = AuthorizationCode(
-        ...     idp, client_id="cli", redirect_uri="http://127.0.0.1/callback"
-        ... )
-        >>> source = TokenSource(login, store=FileStore("~/.cache/acme/cli.json"))
-        >>> login_in_browser(source, on_url=lambda url: print("Open", url))
+        >>> from tokenlatch.providers import HUAWEI
+        >>> login = AuthorizationCode(HUAWEI, client_id="107408391", client_secret="...")
+        >>> source = TokenSource(login, store=FileStore("~/.cache/acme/huawei.json"))
+        >>> login_in_browser(source, on_url=print)  # doctest: +SKIP
 
     Args:
         source: One whose grant is an ``AuthorizationCode``.
