@@ -59,9 +59,9 @@ def flight(work):
         return
 
 
-async def aboard(flight, count=1):
-    """Let the loop go on until so many wait for the flight."""
-    while len(flight._future._done_callbacks) < count:  # noqa: ASYNC110 - nothing tells of it
+async def aboard():
+    """Let every task that was created come to its first wait; asyncio runs them in turn."""
+    for _ in range(3):
         await asyncio.sleep(0)
 
 
@@ -171,7 +171,7 @@ def test_tasks_get_the_result(flight, work):
 
     async def main():
         tasks = [asyncio.create_task(flight.arrive()) for _ in range(64)]
-        await aboard(flight, 64)
+        await aboard()
         work.may_land.set()
         return await asyncio.gather(*tasks)
 
@@ -212,7 +212,7 @@ def test_an_error_reaches_tasks():
 
     async def main():
         tasks = [asyncio.create_task(flight.arrive()) for _ in range(3)]
-        await aboard(flight, 3)
+        await aboard()
         work.may_land.set()
         return await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -226,7 +226,7 @@ def test_cancelling_one_waiter_cancels_nobody_else(flight, work):
 
     async def main():
         first, second = (asyncio.create_task(flight.arrive()) for _ in range(2))
-        await aboard(flight, 2)
+        await aboard()
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
             await first
@@ -276,14 +276,13 @@ def test_a_loop_that_ends_first_leaves_the_work_alone(flight, work, library, mon
 
     async def leave():
         task = asyncio.create_task(flight.arrive())
-        await aboard(flight)
+        await aboard()
         del task
 
     async def leave_trio():
         async with trio.open_nursery() as nursery:
             nursery.start_soon(flight.arrive)
-            while not flight._future._done_callbacks:
-                await trio.lowlevel.checkpoint()
+            await trio.testing.wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
 
     if library == "asyncio":
@@ -307,7 +306,7 @@ def test_a_full_default_executor_does_not_matter(flight, work):
         blocked = threading.Event()
         loop.run_in_executor(None, blocked.wait, 10)
         task = asyncio.create_task(flight.arrive())
-        await aboard(flight)
+        await aboard()
         work.may_land.set()
         try:
             return await asyncio.wait_for(task, 5)
@@ -319,10 +318,27 @@ def test_a_full_default_executor_does_not_matter(flight, work):
 
 def test_two_loops_wait_for_one_flight(flight, work):
     """Each in its own thread; no future is attached to the other's loop."""
+    waiting = threading.Semaphore(0)
+
+    async def wait():
+        task = asyncio.create_task(flight.arrive())
+        await aboard()
+        waiting.release()
+        return await task
+
+    async def wait_in_trio():
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def tell():
+                await trio.testing.wait_all_tasks_blocked()
+                waiting.release()
+
+            return await flight.arrive()
+
     with ThreadPoolExecutor(3) as pool:
-        runs = [pool.submit(asyncio.run, flight.arrive()) for _ in range(2)]
-        runs.append(pool.submit(trio.run, flight.arrive))
-        while len(flight._future._done_callbacks) < 3:
-            threading.Event().wait(0.001)
+        runs = [pool.submit(lambda: asyncio.run(wait())) for _ in range(2)]
+        runs.append(pool.submit(trio.run, wait_in_trio))
+        assert all(waiting.acquire(timeout=10) for _ in runs)
         work.may_land.set()
         assert [each.result(10) for each in runs] == [TOKENS] * 3

@@ -65,7 +65,7 @@ def settled(source):
     if flight:
         try:
             flight.wait()
-        except Exception:  # noqa: BLE001 - the callers have heard it
+        except BaseException:  # noqa: BLE001 - the callers have heard it
             return
 
 
@@ -803,6 +803,50 @@ def test_a_failure_that_cannot_be_noted_is_told_all_the_same(desk, clock):
         source.token()
     said = [str(caught.value), *getattr(caught.value, "__notes__", [])]
     assert "could not be told" in " ".join(said)
+
+
+@pytest.mark.parametrize("refused", [True, False], ids=["refused", "answered"])
+def test_a_loser_does_not_destroy_the_winner(desk, clock, events, refused):
+    """Somebody wrote a newer state meanwhile, whatever the lock: it stands, and it is what callers get (P5)."""
+    store = MemoryStore()
+    source = source_at(desk, clock, store=store, on_event=events.append)
+    source.token()
+    winner = store.load().succeeded_by(
+        TokenSet("at-w", refresh_token="rt-w", expires_at=clock() + 100, issued_at=clock())
+    )
+    if refused:
+        desk.script.append(refusal("invalid_grant"))
+    desk.close_doors()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(source.token, "at-1")
+        desk.arrived()
+        desk.arrived()
+        store._state = winner
+        desk.open_doors()
+        assert waiting.result(10).access_token == "at-w"
+    assert store.load() is winner
+    assert kinds(events) == ["Refreshed", "Adopted"]
+
+
+@pytest.mark.parametrize("problem", [KeyError("sesame"), MemoryError(), SystemExit()], ids=repr)
+def test_a_sender_that_breaks_leaves_a_doubt(clock, problem):
+    """A user's own may raise anything, before or after it sent: the refresh token is not sent again meanwhile."""
+    calls = []
+
+    def send(ask):
+        calls.append(ask)
+        raise problem
+
+    source = TokenSource(grant(), clock=clock, sender=send)
+    source.seed(TokenSet("at-0", refresh_token="rt-0", expires_at=clock() + 100))
+    with pytest.raises((ProviderError, SystemExit)) as caught:
+        source.refresh()
+    assert "sesame" not in str(caught.value)
+    assert source.status().interrupted
+    clock.advance(85)
+    assert source.token().access_token == "at-0"
+    settled(source)
+    assert len(calls) == 1
 
 
 def test_an_unreadable_store_does_not_stop_a_valid_token(source, desk, clock, monkeypatch):
