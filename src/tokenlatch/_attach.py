@@ -21,6 +21,7 @@ LARGEST_JUDGED: Final = 1 << 20
 """Bytes of an answer up to which its body is looked at for a refusal."""
 
 FORM: Final = "application/x-www-form-urlencoded"
+JSON: Final = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Manner:
     @property
     def reads_body(self) -> bool:
         """Whether the request's body has to be at hand."""
-        return self.attach.place in {"form", "signed"}
+        return self.attach.place in {"form", "json", "signed"}
 
     @property
     def judges_body(self) -> bool:
@@ -72,7 +73,7 @@ class Manner:
             now: Seconds since the epoch, for a timestamp.
 
         Raises:
-            ConfigurationError: The token would go into a form, and the body is none.
+            ConfigurationError: The token would go into a form or an object, and the body is none.
         """
         place, name = self.attach.place, self.attach.name
         if self.dpop is not None:
@@ -89,13 +90,15 @@ class Manner:
         if place == "query":
             parts = urlsplit(draft.url)
             return Draft(urlunsplit(parts._replace(query=_with(parts.query, added))))
+        if place in {"form", "json"} and draft.method in {"GET", "HEAD"}:  # RFC 6750 section 2.2
+            message = (
+                f"The token goes into a {place} body here, and a {draft.method} has none: use POST."
+            )
+            raise ConfigurationError(message)
         if place == "form":
-            if draft.method in {"GET", "HEAD"}:  # RFC 6750 section 2.2
-                message = (
-                    f"The token goes into a form here, and a {draft.method} has none: use POST."
-                )
-                raise ConfigurationError(message)
-            return _as_form(draft.url, _with(_form(draft), added))
+            return _with_body(draft.url, _with(_form(draft), added), FORM)
+        if place == "json":
+            return _with_body(draft.url, json.dumps(_object(draft) | added), JSON)
         return self._sign(draft, _fields(draft), tokens.access_token, now)
 
     def wants_nonce(self, url: str, status: int, headers: Mapping[str, str]) -> bool:
@@ -155,7 +158,7 @@ class Manner:
             fields, app_id=client.id, private_key=client.proof(), now=now, token=token
         )
         if draft.body or not urlsplit(draft.url).query:
-            return _as_form(draft.url, urlencode(whole))
+            return _with_body(draft.url, urlencode(whole), FORM)
         return Draft(urlunsplit(urlsplit(draft.url)._replace(query=urlencode(whole))))
 
 
@@ -196,9 +199,23 @@ def _fields(draft: Draft) -> dict[str, str]:
     return fields
 
 
-def _as_form(url: str, form: str) -> Draft:
-    body = form.encode()
-    return Draft(url, body, FORM, {"Content-Type": FORM, "Content-Length": str(len(body))})
+def _object(draft: Draft) -> dict[str, object]:
+    """Return the JSON object in the body."""
+    try:
+        content = json.loads(draft.body or b"{}")
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        message = (
+            "The token goes into a JSON object here, and the body is none: send one (json={...})."
+        )
+        raise ConfigurationError(message)
+    return content
+
+
+def _with_body(url: str, text: str, mime: str) -> Draft:
+    body = text.encode()
+    return Draft(url, body, mime, {"Content-Type": mime, "Content-Length": str(len(body))})
 
 
 def _with(query: str, added: Mapping[str, str]) -> str:

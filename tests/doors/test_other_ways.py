@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import copy
 import dataclasses
+import json
 import pickle
 
 import httpx
@@ -23,6 +24,7 @@ from tokenlatch.testing._simulator import Simulator, as_json
 HEADER = Attach("header", "X-Shopify-Access-Token")
 QUERY = Attach("query", "access_token")
 FORM = Attach("form", "access_token")
+JSON = Attach("json", "accessToken")
 
 
 class Api(Simulator):
@@ -253,12 +255,38 @@ def test_other_fields_stay_as_they_were(api, make, attach):
 
 
 @CLIENTS
-def test_a_form_field_is_not_sent_in_the_body_of_a_get(api, make):
-    """RFC 6750 section 2.2: a GET has no form, so the error says to use POST."""
-    source = source_of(api, FORM)
+@pytest.mark.parametrize("attach", [FORM, JSON], ids=["form", "json"])
+def test_a_field_is_not_sent_in_the_body_of_a_get(api, make, attach):
+    """RFC 6750 section 2.2: a GET has no body, so the error says to use POST."""
+    source = source_of(api, attach)
     with (
         make(source, api.url) as client,
         pytest.raises(errors.ConfigurationError, match="use POST"),
     ):
         client.get(f"{api.url}/api")
+    assert [each.path for each in api.requests] == ["/token"]
+
+
+@CLIENTS
+def test_a_token_goes_into_a_json_object(api, make):
+    """Beside the caller's own fields, and in the place of a refused one."""
+    source = source_of(api, JSON)
+    with make(source, api.url) as client:
+        client.post(f"{api.url}/api", json={"a": {"b": [1, "\u4e2d"]}})
+        refused, accepted = (json.loads(each.body) for each in api.requests if each.path == "/api")
+    assert refused == {"a": {"b": [1, "\u4e2d"]}, "accessToken": "T1"}
+    assert accepted == {**refused, "accessToken": "T2"}
+
+
+@CLIENTS
+@pytest.mark.parametrize("body", [b"[1]", b"a=1", b"{"])
+def test_a_body_that_is_no_object_is_refused_before_it_is_sent(api, make, body):
+    """There is no place for a field in it."""
+    source = source_of(api, JSON)
+    name = "data" if make.__name__.startswith("requests") else "content"
+    with (
+        make(source, api.url) as client,
+        pytest.raises(errors.ConfigurationError, match="JSON object"),
+    ):
+        client.post(f"{api.url}/api", **{name: body})
     assert [each.path for each in api.requests] == ["/token"]

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias, get_args
 
 from tokenlatch.errors import ConfigurationError
 
-Place: TypeAlias = Literal["header", "query", "form", "signed"]
+Place: TypeAlias = Literal["header", "query", "form", "json", "signed"]
 Pkce: TypeAlias = Literal["always", "offered", "never"]
 
 
@@ -15,8 +15,8 @@ class Attach:
     """Where an API request carries the access token (RFC 6750 section 2, and what others invented).
 
     Attributes:
-        place: A ``header``, a ``query`` parameter, a ``form`` field, or a form field that is ``signed``
-            with all others (SOP).
+        place: A ``header``, a ``query`` parameter, a ``form`` field, a field of a ``json`` object, or a
+            form field that is ``signed`` with all others (SOP).
         name: Name of the header, parameter or field.
         prefix: What stands before the token, such as ``"Bearer "``.
         companions: Further parameters in the same place: their name -> name in ``TokenSet.extra``

@@ -39,7 +39,7 @@ SALESFORCE: Final = Provider(
     client_auth="body",
     authorize=Authorize("https://{host}/services/oauth2/authorize"),
     keep_extra=("instance_url", "id"),
-    notes="D, N. No lifetime is told: the session decides. APIs live at instance_url. host: login.salesforce.com",
+    notes="C (revocation), D, N. No lifetime is told; APIs live at instance_url. host: login.salesforce.com",
 )
 FACEBOOK: Final = Provider(
     "https://graph.facebook.com/oauth/access_token",
@@ -87,6 +87,7 @@ FITBIT: Final = Provider(
 )
 ZOOM: Final = Provider(
     "https://zoom.us/oauth/token",
+    scope_join=",",
     authorize=Authorize("https://zoom.us/oauth/authorize"),
     error_fields={"description": ("error_description", "reason")},
     rotation="required",
@@ -159,7 +160,7 @@ GOOGLE: Final = Provider(
         extra={"access_type": "offline", "prompt": "consent"},
     ),
     refresh_retry_grace=_FOREVER,
-    notes="N. A refresh token comes at the first consent only, and no refresh brings another.",
+    notes="C (revocation), N. A refresh token comes at the first consent only, and no refresh brings another.",
 )
 MICROSOFT: Final = Provider(
     "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token",
@@ -167,7 +168,7 @@ MICROSOFT: Final = Provider(
     client_auth="body",
     authorize=Authorize("https://login.microsoftonline.com/{tenant}/oauth2/v2.0/authorize"),
     refresh_retry_grace=_FOREVER,
-    notes="D. A new refresh token each time; the old one is not revoked.",
+    notes="C (device), D. A new refresh token each time; the old one is not revoked.",
 )
 OKTA: Final = Provider(
     "https://{domain}/oauth2/{server}/v1/token",
@@ -175,7 +176,7 @@ OKTA: Final = Provider(
     introspect_url="https://{domain}/oauth2/{server}/v1/introspect",
     authorize=Authorize("https://{domain}/oauth2/{server}/v1/authorize"),
     refresh_retry_grace=30.0,
-    notes="D. Rotation is a choice; its grace is 0 to 60 s, 30 unless set.",
+    notes="C (endpoints), D. Rotation is a choice; its grace is 0 to 60 s, 30 unless set.",
 )
 AUTH0: Final = Provider(
     "https://{domain}/oauth/token",
@@ -247,7 +248,7 @@ MERCADO_LIBRE: Final = Provider(
     "https://api.mercadolibre.com/oauth/token",
     client_auth="body",
     keep_extra=("user_id",),
-    notes="D (of Mercado Pago): a new pair with each refresh.",
+    notes="C, D (of Mercado Pago). A new pair with each refresh.",
 )
 EBAY: Final = Provider(
     "https://api.ebay.com/identity/v1/oauth2/token", notes="N, R. Names its own token_type."
