@@ -6,6 +6,7 @@ hot path: "tokenlatch" against "tokenlatch, memory", which has nothing to watch.
 """
 
 import json
+import random
 import statistics
 import subprocess
 import sys
@@ -76,7 +77,7 @@ def delays(name, count):
                 found = []
                 for number in range(1, count + 1):
                     # Out of step with the watch, so that all its phases are met.
-                    time.sleep(0.05 if "no counter" not in name else 0.37)
+                    time.sleep(0.05 if "no counter" not in name else random.uniform(0.05, 1.05))
                     token, at = write(name, where, number)
                     seen, when = json.loads(reader.stdout.readline())
                     assert seen == token

@@ -10,7 +10,7 @@ from benchmarks import tables
 HERE = Path(__file__).parent
 PLOTS = HERE / "plots"
 # Read on white and on black alike: no background, grey words, colours of middle lightness.
-GREY, OURS, THEIRS, FLOOR = "#808890", "#2f81f7", "#b08830", "#6e9e55"
+GREY, OURS, THEIRS, FLOOR, FAILED = "#808890", "#2f81f7", "#b08830", "#6e9e55", "#c9615a"
 
 
 def write(results):
@@ -58,7 +58,13 @@ def canvas(height):
     from matplotlib import pyplot as plt
 
     mpl.rcParams.update(
-        {"svg.hashsalt": "tokenlatch", "font.size": 10, "text.color": GREY, "axes.labelcolor": GREY}
+        {
+            "svg.hashsalt": "tokenlatch",
+            "svg.fonttype": "none",
+            "font.size": 10,
+            "text.color": GREY,
+            "axes.labelcolor": GREY,
+        }
     )
     figure, axes = plt.subplots(figsize=(8, height))
     axes.tick_params(colors=GREY)
@@ -80,22 +86,18 @@ def colour(name):
     return OURS if name.startswith("tokenlatch") else FLOOR if name.startswith("floor") else THEIRS
 
 
-def bars(name, title, label, values, notes=None):
-    """Draw one bar for each value, the best at the top."""
-    ordered = sorted(values.items(), key=lambda each: each[1])
+def bars(name, title, label, values, notes, failed=()):
+    """Draw one bar for each value, the best at the top, whose requests failed at the bottom."""
+    ordered = sorted(values.items(), key=lambda each: (each[0] in failed, each[1]))
     figure, axes = canvas(0.8 + 0.32 * len(ordered))
-    axes.barh(
-        [each[0] for each in ordered],
-        [each[1] for each in ordered],
-        color=[colour(each[0]) for each in ordered],
-    )
+    names, lengths = zip(*ordered, strict=True)
+    colours = [FAILED if who in failed else colour(who) for who in names]
+    axes.barh(names, lengths, color=colours, height=0.7)
     for row, (who, value) in enumerate(ordered):
-        axes.text(
-            value, row, "  " + (notes or {}).get(who, f"{value:.2f}"), va="center", fontsize=9
-        )
+        axes.text(value, row, "  " + notes[who], va="center", fontsize=9)
     axes.invert_yaxis()
     axes.set_xlabel(label)
-    axes.margins(x=0.25)
+    axes.set_xlim(min(0, *lengths), max(lengths) * 2.1)
     axes.set_title(title, loc="left", fontsize=11)
     keep(figure, name)
     return title
@@ -122,17 +124,19 @@ def hot_path(door):
 
 def stampede(crowd, door, cause):
     def draw(figures, name):
-        values, notes = {}, {}
+        values, notes, lost = {}, {}, set()
         for who, rounds in figures[crowd][door][cause].items():
             good = median(one["good"] for one in rounds)
-            failed, size = max(one["failed"] for one in rounds), len(rounds[0]["took"])
+            failed, size = max(one["failed"] for one in rounds), rounds[0]["size"]
             spent = max(one["token_requests"] for one in rounds)
             values[who] = good
+            if failed:
+                lost.add(who)
             notes[who] = f"{good:.0f} ms, {spent} token requests" + (
-                f", {failed} of {size} FAILED" if failed else ""
+                f", {failed} of {size} failed" if failed else ""
             )
         title = f"Stampede on {cause}: {crowd}, {door}"
-        return bars(name, title, "milliseconds until the last one is answered", values, notes)
+        return bars(name, title, "milliseconds until the last one is answered", values, notes, lost)
 
     return draw
 
@@ -141,16 +145,12 @@ def soak(figures, name):
     values = {who: one["p99"] for who, one in figures.items()}
     notes = {
         who: f"{one['p99']:.0f} ms (max {one['max']:.0f})"
-        + (f", {one['failed']} of {one['requests']} FAILED" if one["failed"] else "")
+        + (f", {one['failed']} of {one['requests']} failed" if one["failed"] else "")
         for who, one in figures.items()
     }
-    return bars(
-        name,
-        "Soak: 16 processes, tokens living 2 s",
-        "p99 of the latency, milliseconds",
-        values,
-        notes,
-    )
+    lost = {who for who, one in figures.items() if one["failed"]}
+    title = "Soak: 16 processes, tokens living 2 s"
+    return bars(name, title, "p99 of the latency, milliseconds", values, notes, lost)
 
 
 def scaling(figures, name):

@@ -50,7 +50,7 @@ def one_round(crew, server, one, cause, life=LIFE):
         "ends": dict(outcome.ends),
         "token_requests": counts["token_requests"],
         "replays": counts["replays"],
-        "took": outcome.took,
+        "size": len(outcome.took),
     }
 
 

@@ -117,7 +117,7 @@ def stampede_row(name, rounds):
         f"{min(good):.0f}" if good else "",
         span(one["token_requests"] for one in rounds),
         span(one["replays"] for one in rounds),
-        f"{span(one['failed'] for one in rounds)} of {len(rounds[0]['took'])}",
+        f"{span(one['failed'] for one in rounds)} of {rounds[0]['size']}",
         ", ".join(f"{count} {end}" for end, count in ends.most_common()) or "all 200",
     ]
 
