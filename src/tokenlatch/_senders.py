@@ -185,6 +185,9 @@ class RequestsSender(_Sender):
             )
             with answer:
                 body = self._collect(answer.raw.stream(CHUNK, decode_content=False))
+                left = getattr(answer.raw, "length_remaining", None)
+                if left and len(body) <= LARGEST_ANSWER:
+                    raise requests.ConnectionError  # urllib3 1.26 says nothing of a cut answer
                 return Answer(answer.status_code, _lower(answer.headers.items()), body)
 
     def _never_sent(self, problem: Exception) -> bool:

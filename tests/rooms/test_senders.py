@@ -70,7 +70,8 @@ class Secure:
         self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._context.load_cert_chain(CERTIFICATE)
         self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"https://127.0.0.1:{self._socket.getsockname()[1]}/token"
+        # By name: urllib3 1.26 cannot check the certificate of an IP address with a context of ours.
+        self.url = f"https://localhost:{self._socket.getsockname()[1]}/token"
         self._thread = threading.Thread(target=self._run)
 
     def __enter__(self):
