@@ -61,8 +61,13 @@ class Manner:
     @property
     def judges_body(self) -> bool:
         """Whether the answer's body tells something."""
+        return self.rejected_when.body is not None or self.wants_proof
+
+    @property
+    def wants_proof(self) -> bool:
+        """Whether every answer has to be signed: then each is read, however long, and none may redirect."""
         gateway = self.provider.gateway
-        return self.rejected_when.body is not None or bool(gateway and gateway.platform_key)
+        return gateway is not None and gateway.platform_key is not None
 
     def dress(self, draft: Draft, tokens: TokenSet, now: float) -> Draft:
         """Return the request with the token, and signed anew where it is signed.
@@ -109,7 +114,11 @@ class Manner:
         return fresh and status == 401 and WANTS_NONCE in headers.get("WWW-Authenticate", "")
 
     def is_rejected(
-        self, status: int, headers: Mapping[str, str], read: Callable[[], bytes | None]
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        read: Callable[[], bytes | None],
+        method: str | None = None,
     ) -> bool:
         """Tell whether an answer means that the access token is bad.
 
@@ -117,13 +126,21 @@ class Manner:
             status: The answer's status.
             headers: Its headers, found whatever their case.
             read: Returns the body, or None when it is not to be looked at.
+            method: The gateway's method that was called.
+
+        Raises:
+            UnreadableAnswerError: Its body says so, and is not signed as it has to be: whoever forges a
+                refusal would make us spend a refresh token.
         """
         rule = self.rejected_when
         if status in rule.statuses:
             return status != 401 or is_refusal(401, headers.get("WWW-Authenticate"))
         if rule.header and headers.get(rule.header[0], "").strip() in rule.header[1]:
             return True
-        return rule.body is not None and _says(read(), *rule.body)
+        if rule.body is None or not _says(read(), *rule.body):
+            return False
+        self.doubt(read, method)
+        return True
 
     def doubt(self, read: Callable[[], bytes | None], method: str | None) -> None:
         """Refuse an answer of the gateway that is not signed as it has to be.

@@ -105,7 +105,7 @@ class Gateway:
         whole.pop(self.name("sign"), None)
         # The gateway signs empty values too, its SDKs leave them out: so none is ever sent.
         whole = {name: value for name, value in whole.items() if value}
-        text = Secret(canonical(whole))
+        text = Secret(canonical(whole, self.name("sign")))
         return whole | {self.name("sign"): sign(text, private_key, self.sign_type)}
 
     def token_form(

@@ -93,25 +93,32 @@ class MannerFlow(Flow):
         response = yield "send", self._dressed(request, draft, tokens)
         ours = str(response.request.url) == str(request.url) and str(request.url) in origins
         if not ours:  # after redirects it is another request's answer
+            manner.doubt(bytes, method)
             return
         if manner.wants_nonce(draft.url, response.status_code, response.headers) and rewind:
             rewind()
             response = yield "send", self._dressed(request, draft, tokens)
-        if manner.judges_body and _is_short(response):
+        if manner.wants_proof or (manner.judges_body and _is_short(response)):
             yield "read", response
 
         def read() -> bytes | None:
             content = getattr(response, "_content", None)
-            return content if content is not None and len(content) <= LARGEST_JUDGED else None
+            short = content is not None and len(content) <= LARGEST_JUDGED
+            return content if short or manner.wants_proof else None
 
-        if not manner.is_rejected(response.status_code, response.headers, read):
+        if not manner.is_rejected(response.status_code, response.headers, read, method):
             manner.doubt(read, method)
             self._note(response, tokens)
             return
         fresh: TokenSet = yield "token", tokens.access_token
-        if rewind and fresh.access_token != tokens.access_token:
-            rewind()
-            self._note((yield "send", self._dressed(request, draft, fresh)), fresh)
+        if not rewind or fresh.access_token == tokens.access_token:
+            return
+        rewind()
+        response = yield "send", self._dressed(request, draft, fresh)
+        if manner.wants_proof:
+            yield "read", response
+        manner.doubt(read, method)
+        self._note(response, fresh)
 
     def _dressed(self, request: Any, draft: Draft, tokens: TokenSet) -> Any:  # noqa: ANN401
         dressed = self._by.dress(draft, tokens, self._source.clock())

@@ -59,7 +59,7 @@ class MannerHook(Hook):
         request = response.request
         if request.url != judge.url:
             return response  # the next hop of a redirect
-        if response.is_redirect:
+        if response.is_redirect and not self._by.wants_proof:
             if urljoin(request.url, response.headers["Location"]) not in self._origins:
                 judge.plain.put_on(request)  # requests builds the next hop from this one
             return response
@@ -80,21 +80,32 @@ class MannerHook(Hook):
             response.close()
             problem = error
         else:
-            return self._send_again(response, kwargs)
-        raise self._as_theirs(
-            problem, request, judge.plain.url
-        )  # the token may be in the dressed one
+            return self._proven(self._send_again(response, kwargs), judge)
+        # The token may be in the dressed URL.
+        raise self._as_theirs(problem, request, judge.plain.url)
+
+    def _proven(self, response: Any, judge: "_Judge") -> Any:  # noqa: ANN401
+        """Return an answer that is signed, if it has to be."""
+        try:
+            self._by.doubt(lambda: response.content, judge.method)
+        except AuthError as error:
+            problem = error
+        else:
+            return response
+        response.close()
+        raise self._as_theirs(problem, response.request, judge.plain.url)
 
     def _is_refused(self, response: Any, judge: "_Judge", *, stream: bool) -> bool:  # noqa: ANN401
         """Tell whether our token was refused; note it when it was accepted."""
 
         def read() -> bytes | None:
-            if stream:
+            if stream and not self._by.wants_proof:
                 return None  # the caller wants to read it
             content: bytes = response.content
-            return content if len(content) <= LARGEST_JUDGED else None
+            short = len(content) <= LARGEST_JUDGED
+            return content if short or self._by.wants_proof else None
 
-        if self._by.is_rejected(response.status_code, response.headers, read):
+        if self._by.is_rejected(response.status_code, response.headers, read, judge.method):
             return True
         self._by.doubt(read, judge.method)
         if self._source.unproven and response.status_code != 401:

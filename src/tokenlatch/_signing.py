@@ -23,15 +23,17 @@ _DIGESTS: Final[Mapping[str, str]] = {"RSA2": "SHA256", "RSA": "SHA1"}
 _SPACE: Final = " \t\r\n"
 
 
-def canonical(params: Mapping[str, str]) -> str:
-    """Return the text to sign: ``name=value`` sorted and joined by ``&``, values raw, without ``sign`` and empty ones.
+def canonical(params: Mapping[str, str], signature: str = "sign") -> str:
+    """Return the text to sign: ``name=value`` sorted and joined by ``&``, values raw.
+
+    The parameter with the signature is left out, and empty ones are.
 
     Example:
         >>> canonical({"b": "2 3", "a": "1", "sign": "...", "c": ""})
         'a=1&b=2 3'
     """
     return "&".join(
-        f"{name}={value}" for name, value in sorted(params.items()) if value and name != "sign"
+        f"{name}={value}" for name, value in sorted(params.items()) if value and name != signature
     )
 
 

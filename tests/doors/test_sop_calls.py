@@ -1,6 +1,7 @@
 """SOP as a new user meets it: consent, tokens through the signed gateway, business calls, refusals."""
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from tests.doors.platforms import CLIENTS, Clock, visit
 from tokenlatch import AuthorizationCode, RefreshToken, TokenSource, errors
 from tokenlatch.providers import sop
 from tokenlatch.testing import SopServer
+from tokenlatch.testing._http import Response
+from tokenlatch.testing._sop import TOKEN_METHOD
 
 KEYS = json.loads((Path(__file__).parents[1] / "vectors" / "sop_test_keys.json").read_text())
 APP_ID = "2019032617262200001"
@@ -199,9 +202,9 @@ def test_an_answer_without_its_signature_is_not_believed(clock):
             source.redeem(visit(pending.url), pending)
 
 
-@CLIENTS
-def test_a_business_answer_is_checked_too(clock, make):
-    """The platform signs at first and is stripped later: the call fails, the token is kept."""
+@contextlib.contextmanager
+def signing(clock):
+    """A gateway that signs, and a source that has logged in there and wants it."""
     platform = KEYS["platform_private_pkcs8_b64"]
     with SopServer(KEYS["app_public_b64"], platform, clock=clock) as gateway:
         provider = sop(
@@ -216,7 +219,15 @@ def test_a_business_answer_is_checked_too(clock, make):
             redirect_uri="http://localhost:8087/cb",
         )
         source, pending = TokenSource(login, clock=clock), login.begin()
-        tokens = source.redeem(visit(pending.url), pending)
+        source.redeem(visit(pending.url), pending)
+        yield gateway, source
+
+
+@CLIENTS
+def test_a_business_answer_is_checked_too(clock, make):
+    """The platform signs at first and is stripped later: the call fails, the token is kept."""
+    with signing(clock) as (gateway, source):
+        tokens = source.token()
         gateway._platform = None
         with (
             make(source, gateway.url) as client,
@@ -224,6 +235,70 @@ def test_a_business_answer_is_checked_too(clock, make):
         ):
             client.post(gateway.gateway_url, data=CALL)
         assert source.token() == tokens
+
+
+def forged(gateway, forge):
+    """Let somebody on the way change the answers to business calls."""
+    honest = gateway._paths["/"]
+
+    def answer(request):
+        genuine = honest(request)
+        return genuine if request.form["method"] == TOKEN_METHOD else forge(request, genuine)
+
+    gateway._paths["/"] = answer
+
+
+BARE = b'{"story_get_response":{"code":"10000","id":666}}'
+REJECTED = b'{"story_get_response":{"code":"20001","sub_code":"aop.app-auth-token-time-out"}}'
+JSON = {"Content-Type": "application/json"}
+FOLLOW = {
+    "requests_client": {"allow_redirects": True},
+    "httpx_client": {"follow_redirects": True},
+    "httpx2_client": {"follow_redirects": True},
+}
+FORGERIES = {
+    "as text": Response(200, {"Content-Type": "text/plain"}, BARE),
+    "very long": Response(200, JSON, BARE + b" " * (1 << 20)),
+    "with an error status": Response(403, JSON, BARE),
+    "a refusal, to make us refresh": Response(200, JSON, REJECTED),
+    "a redirect": Response(302, {"Location": "/elsewhere"}),
+}
+
+
+@CLIENTS
+@pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES)
+def test_no_dress_hides_that_an_answer_is_not_signed(clock, make, forgery):
+    """Neither type, length, status nor a redirect gets an unsigned answer to the caller; nothing is refreshed."""
+    with signing(clock) as (gateway, source):
+        forged(gateway, lambda _, __: forgery)
+        gateway._paths["/elsewhere"] = lambda _: Response(200, JSON, BARE)
+        before = source.token()
+        with make(source, gateway.url) as client, pytest.raises(errors.UnreadableAnswerError):
+            client.post(gateway.gateway_url, data=CALL, **FOLLOW[make.__name__])
+        assert source.token() == before
+
+
+@CLIENTS
+def test_the_answer_to_a_retry_is_checked_as_well(clock, make):
+    """The signed refusal is believed, the unsigned answer behind it is not."""
+    with signing(clock) as (gateway, source):
+        gateway.expire_access()
+        forged(
+            gateway,
+            lambda _, genuine: genuine if b"20001" in genuine.body else Response(200, JSON, BARE),
+        )
+        with make(source, gateway.url) as client, pytest.raises(errors.UnreadableAnswerError):
+            client.post(gateway.gateway_url, data=CALL)
+
+
+@CLIENTS
+def test_signed_answers_get_through_with_a_new_token(clock, make):
+    """Refusal and answer are signed: one refresh, one result."""
+    with signing(clock) as (gateway, source):
+        gateway.expire_access()
+        with make(source, gateway.url) as client:
+            answer = client.post(gateway.gateway_url, data=CALL).json()
+        assert answer["story_get_response"]["code"] == "10000"
 
 
 def test_a_client_in_the_wrong_time_zone_is_told(clock):
@@ -278,11 +353,14 @@ def test_a_redirect_does_not_carry_the_form_elsewhere(gateway, source):
     session.mount("http://", Elsewhere())
     session.mount("https://", Elsewhere())
     session.auth = tokenlatch.requests.BearerAuth(source, gateway.url)
-    session.post(gateway.gateway_url, data=CALL)
-    (_, first), (there, second) = seen
+    must_be_signed = source.grant.provider.gateway.platform_key is not None
+    refused = pytest.raises(errors.UnreadableAnswerError, match="not believed")
+    with refused if must_be_signed else contextlib.nullcontext():
+        session.post(gateway.gateway_url, data=CALL)
+    (_, first), *others = seen
     assert b"app_auth_token" in first
-    assert there == "https://elsewhere.example/"
-    assert "app_auth_token" not in str(second)
+    assert [there for there, _ in others] == ["https://elsewhere.example/"] * (not must_be_signed)
+    assert "app_auth_token" not in str(others)
 
 
 def test_httpx_does_not_carry_the_form_elsewhere(gateway, source):

@@ -184,6 +184,15 @@ def test_what_the_signature_does_not_cover_is_not_read(added):
     assert (tokens.access_token, tokens.refresh_token, tokens.expires_at) == ("B", None, None)
 
 
+def test_a_field_named_sign_is_signed_where_the_signature_has_another_name():
+    """An operator may rename the signature; then sign is a field like any."""
+    gateway = Gateway(names={"sign": "signature"})
+    form = gateway.form({"sign": "Leo"}, app_id="1", private_key=PKCS8, now=0.0)
+    assert form["sign"] == "Leo"
+    text = "&".join(f"{name}={form[name]}" for name in sorted(form) if name != "signature")
+    assert verify(text, form["signature"], KEYS["app_public_b64"])
+
+
 def test_a_signed_text_is_no_reason_to_read_another_node():
     """The node that is verified is the node that is read."""
     signature = sign('"x"', KEYS["platform_private_pkcs8_b64"])
