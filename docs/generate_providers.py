@@ -83,8 +83,24 @@ api.post("https://gateway.example.com/", data={"method": "story.get", "biz_conte
 ```
 
 The private key signs and never travels. `BearerAuth` adds `app_auth_token` and the system parameters, signs the whole
-form, and signs it anew when a refused token was replaced. Tokens live for ever: they are refreshed when the gateway
-says `aop.app-auth-token-time-out`, or by `source.refresh()`.
+form, and signs it anew when a refused token was replaced. With a `platform_key`, an answer that is not signed raises
+`UnreadableAnswerError`, redirects too, and nothing is read but what the signature covers.
+
+Tokens live for ever: they are refreshed when the gateway says `aop.app-auth-token-time-out`, or by `source.refresh()`.
+
+## A client that is known by its certificate
+
+RFC 8705: the certificate is the sender's, and the client has no secret. `Provider.discover` takes the endpoints that an
+issuer has for such clients.
+
+```python
+from tokenlatch import ClientCredentials, RequestsSender, TokenSource
+
+source = TokenSource(
+    ClientCredentials("https://mtls.idp.example/token", client_id="app"),
+    sender=RequestsSender(cert=("/etc/acme/app.pem", "/etc/acme/app.key")),
+)
+```
 
 ## What rests on inference
 
