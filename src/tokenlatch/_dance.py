@@ -29,8 +29,8 @@ from tokenlatch.errors import (
     TransportError,
 )
 
-FIRST_PAUSE: Final = 0.005
-"""Seconds in the queue between the first two looks; grows to ``LONGEST_PAUSE``."""
+FIRST_PAUSE: Final = 0.030
+"""Seconds in the queue between the first two tries for the lock, which cost 0.1 ms each; grows to ``LONGEST_PAUSE``."""
 
 LONGEST_PAUSE: Final = 0.050
 
