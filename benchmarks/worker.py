@@ -80,7 +80,7 @@ class Worker:
                 taken = []
                 while time.monotonic() < end:
                     taken += self.ask(client)
-                return taken
+                return taken[:-1]  # the last one came after the end
 
             return go
 
@@ -90,7 +90,7 @@ class Worker:
                 taken = []
                 while time.monotonic() < end:
                     taken += await self.aask(client)
-                return taken
+                return taken[:-1]
 
             return go
 
