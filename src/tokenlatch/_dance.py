@@ -59,6 +59,7 @@ class Dance:
         self._view = view
         self.sender = sender
         self._intent: Intent | None = None
+        self._sent = False
 
     def __call__(self, flight: Flight) -> TokenSet | None:
         """Refresh, or adopt another worker's refresh; None: look again.
@@ -89,9 +90,10 @@ class Dance:
                     transaction.commit(state.having(intent=replace(intent, doubtful=True)))
                 raise
             fresh = state.succeeded_by(tokens, unproven=bool(flight.rejected and not flight.forced))
-            if self._save(fresh, transaction, flight):
-                took = time.monotonic() - begin
-                events.tell(view.listener, events.Refreshed(fresh.identity, fresh.generation, took))
+            saved = self._save(fresh, transaction, flight)
+        if saved:
+            took = time.monotonic() - begin
+            events.tell(view.listener, events.Refreshed(fresh.identity, fresh.generation, took))
         return view.state.tokens
 
     def read(self, transaction: Transaction, *, heal: bool = False) -> State:
@@ -123,6 +125,7 @@ class Dance:
             TransportError: It could not be sent, or no whole answer came in time.
         """
         self.sender = self.sender or default_sender()
+        self._sent = True
         return self.sender(ask)
 
     def _queue(self, flight: Flight, stack: ExitStack) -> Transaction | None:
@@ -211,6 +214,7 @@ class Dance:
                 raise lost or problem
 
     def _ask(self, tokens: TokenSet | None, now: float) -> TokenSet:
+        self._sent = False
         try:
             answer = self._view.grant.exchange(tokens, self.send, now)
         except AuthError:
@@ -220,7 +224,11 @@ class Dance:
             message = (
                 f"{self._view.grant!r} raised {name}: mend it, or raise one of tokenlatch.errors."
             )
-            raise ProviderError(message) from problem
+            error: AuthError = ProviderError(message)
+            if not (self._sent or self._view.grant.repeatable):  # a vault that hiccups, say
+                error = TransportError(message)
+                error.sent = False
+            raise error from problem
         if isinstance(answer, AuthError):
             raise answer
         return answer

@@ -59,7 +59,8 @@ class TokenSource:
 
     Args:
         grant: How to get a token.
-        store: Where its state lives; default: a ``MemoryStore`` of its own, for one process.
+        store: Where its state lives, an object for each source; default: a ``MemoryStore``, for one
+            process.
         policy: When to refresh.
         sender: Carries token requests; default: one for the installed HTTP client.
         on_event: Called with each event, from any thread; default: logs it.

@@ -958,3 +958,27 @@ def test_a_second_source_on_a_store_that_was_read_finds_the_tokens(desk, clock):
     second = source_at(desk, clock, store=store, grant=grant(refresh_token=None))
     assert second.token().access_token == "at-1"
     assert len(desk.asked) == 1
+
+
+def test_a_secret_that_cannot_be_had_leaves_no_doubt(oauth_server, tmp_path):
+    """Whatever fails before anything is sent spends nothing: the refresh token is as good as before."""
+    secrets = iter([RuntimeError("vault"), RuntimeError("vault"), RuntimeError("vault")])
+
+    def secret():
+        problem = next(secrets, None)
+        if problem:
+            raise problem
+        return "app-secret"
+
+    seed = oauth_server.issue()["refresh_token"]
+    grant = RefreshToken(
+        oauth_server.token_url, client_id="app", client_secret=secret, refresh_token=seed
+    )
+    source = TokenSource(
+        grant, store=FileStore(tmp_path / "token.json"), policy=RefreshPolicy(cooldown=0)
+    )
+    with pytest.raises(TransportError, match="RuntimeError"):
+        source.token()
+    assert source.status().interrupted is None
+    assert source.token().access_token
+    assert oauth_server.counts.token_requests == 1
