@@ -1,7 +1,7 @@
 """The benchmarks' command.
 
     python -m benchmarks                      all scenarios, quickly: under 3 minutes
-    python -m benchmarks --full               all scenarios, for the report: about 40 minutes
+    python -m benchmarks --full               all scenarios, for the report: about 30 minutes
     python -m benchmarks hot-path stampede    some of them
     python -m benchmarks report               write REPORT.md and its plots from the results on disk
 
