@@ -53,5 +53,5 @@ def run(full):
         everybody = fit(door)
         few = [each for each in everybody if each in {"floor", "tokenlatch", "do-it-yourself"}]
         chosen = [*(everybody if full else few), "floor again"]
-        result[name] = load(door, threads, tasks, 6 if full else 3, 0.4, chosen)
+        result[name] = load(door, threads, tasks, 6 if full else 2, 0.4, chosen)
     return result

@@ -291,7 +291,7 @@ def run(full):
             if view == "attach" and door != "requests":
                 continue
             figures = times(
-                door, view, (30 if view == "whole" else 60) if full else 15, None if full else QUICK
+                door, view, (30 if view == "whole" else 60) if full else 10, None if full else QUICK
             )
             counts = count_instructions(door, view, () if full else QUICK)
             result.setdefault(door, {})[view] = {

@@ -62,13 +62,13 @@ def soak(full):
     names = present(EVERYBODY) if full else QUICK
     lasting = {"floor", "tokenlatch", "do-it-yourself"}
     return {
-        name: shift(name, seconds=60 if full and name in lasting else 5, **SOAK) for name in names
+        name: shift(name, seconds=60 if full and name in lasting else 4, **SOAK) for name in names
     }
 
 
 def steady(full):
     """Return {name: summary}."""
-    return {name: shift(name, seconds=30 if full else 6, **STEADY) for name in present(QUICK)}
+    return {name: shift(name, seconds=30 if full else 5.5, **STEADY) for name in present(QUICK)}
 
 
 def ten_minutes():
