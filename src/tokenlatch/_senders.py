@@ -165,6 +165,13 @@ class _Sender:
 class RequestsSender(_Sender):
     """Sends token requests with requests."""
 
+    def _tls(self) -> ssl.SSLContext:
+        """Return the context; urllib3 1 looks at the server's name itself, and for an address must."""
+        context = super()._tls()
+        if context is not self.verify and import_module("urllib3").__version__.startswith("1."):
+            context.check_hostname = False
+        return context
+
     def _exchange(self, ask: Ask) -> Answer:
         import requests
 
