@@ -29,7 +29,7 @@ RefreshToken("https://idp.example/token", client_id="app", refresh_token="...")
 
 One that describes itself needs its issuer: `Provider.discover("https://idp.example")`. Whatever deviates is data in a
 `Provider`: the three platforms below are complete, the catalogue has what its sources say, and any other is written
-down in the same fields. `dataclasses.replace(row, ...)` changes one; `row.at(tenant="...")` fills in the blanks of
+down in the same fields. `row.having(...)` changes one; `row.at(tenant="...")` fills in the blanks of
 its URLs.
 
 """
@@ -105,7 +105,7 @@ source = TokenSource(
 ## What rests on inference
 
 Nothing here was tried against the real platforms. What their documents leave open is taken as follows, and is data
-that `dataclasses.replace` changes:
+that `having(...)` changes:
 
 - **Huawei ID**: which error codes end a grant (the codes are documented, their classes are ours); that an old access
   token lives on after a refresh; PKCE, which other clients send, is used only when asked for. A refused login comes
@@ -120,14 +120,12 @@ that `dataclasses.replace` changes:
 Each of the three has one for tests, on loopback, as strict as its documents:
 
 ```python
-from dataclasses import replace
-
 from tokenlatch import ClientCredentials, TokenSource
 from tokenlatch.providers import HUAWEI
 from tokenlatch.testing import HuaweiServer
 
 with HuaweiServer() as huawei:
-    provider = replace(HUAWEI, token_url=huawei.token_url)
+    provider = HUAWEI.having(token_url=huawei.token_url)
     grant = ClientCredentials(provider, client_id="107408391", client_secret="caa9b93ef209")
     assert TokenSource(grant).token().expires_at
     huawei.revoke_all()

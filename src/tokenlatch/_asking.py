@@ -4,10 +4,10 @@ Law: pure; what deviates is read from the provider's record, and the plain case 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from urllib.parse import quote, urlencode
 
 from tokenlatch import _jwt
+from tokenlatch._frozen import Frozen, field
 from tokenlatch._shape import text
 from tokenlatch._state import Secret, TokenSet
 from tokenlatch._wire import Answer, Ask, basic, read_tokens
@@ -15,8 +15,7 @@ from tokenlatch.errors import AuthError, ReauthorizationRequired, UnreadableAnsw
 from tokenlatch.providers import ClientAuth, Provider
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(Frozen):
     """Who asks, and how it proves itself; the secret is read at each use."""
 
     id: str
@@ -105,7 +104,7 @@ def read_answer(
         raw = answer.body.decode("utf-8", "replace")
         doubt = gateway.doubt(raw)
         if doubt is None:
-            answer = replace(answer, body=gateway.signed_part(raw).encode())
+            answer = answer.having(body=gateway.signed_part(raw).encode())
     result = read_tokens(answer, now, old, provider, spent=spent, secrets=secrets)
     if doubt and isinstance(result, TokenSet | ReauthorizationRequired):
         # Whoever cuts the signature off must neither give tokens nor end a grant.

@@ -5,12 +5,12 @@ Law: pure, and knows no HTTP client; chosen once for each auth object, so that t
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit, urlunsplit
 
 from tokenlatch._asking import Client
 from tokenlatch._dpop import WANTS_NONCE, Dpop
+from tokenlatch._frozen import Frozen, field
 from tokenlatch._shape import find, text
 from tokenlatch._state import TokenSet
 from tokenlatch._wire import is_refusal
@@ -24,8 +24,7 @@ FORM: Final = "application/x-www-form-urlencoded"
 JSON: Final = "application/json"
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Frozen):
     """A request as far as attaching a token changes it.
 
     Attributes:
@@ -43,8 +42,7 @@ class Draft:
     method: str = "GET"
 
 
-@dataclass(frozen=True, slots=True)
-class Manner:
+class Manner(Frozen):
     """One provider's way; ``client`` signs where signing is needed, ``dpop`` proves where it is asked for."""
 
     attach: Attach

@@ -8,11 +8,11 @@ import hmac
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from tokenlatch._asking import read_answer, token_ask
+from tokenlatch._frozen import Frozen, field
 from tokenlatch._grants import ClientSecret, RefreshToken, Send
 from tokenlatch._jwt import Assertion
 from tokenlatch._state import Secret, TokenSet
@@ -26,8 +26,7 @@ Redirect: TypeAlias = str | Mapping[str, str]
 _VERIFIER_BYTES: Final = 48  # 64 letters; RFC 7636 section 4.1 wants 43 to 128
 
 
-@dataclass(frozen=True, slots=True)
-class PendingLogin:
+class PendingLogin(Frozen):
     """A login that began: keep it until the redirect comes, for instance in the web session.
 
     Attributes:

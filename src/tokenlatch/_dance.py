@@ -7,7 +7,6 @@ before the refresh token is sent, and the new token before anybody uses it.
 import random
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from typing import Final
 
 from tokenlatch import _events as events
@@ -87,7 +86,7 @@ class Dance:
                 return None
             except BaseException:
                 with suppress(StoreError):  # we live on, but what happened out there nobody knows
-                    transaction.commit(state.having(intent=replace(intent, doubtful=True)))
+                    transaction.commit(state.having(intent=intent.having(doubtful=True)))
                 raise
             fresh = state.succeeded_by(tokens, unproven=bool(flight.rejected and not flight.forced))
             saved = self._save(fresh, transaction, flight)
@@ -201,7 +200,7 @@ class Dance:
             now = view.clock()
             try:
                 tokens = self._ask(state.tokens, now)
-                return tokens if tokens.issued_at else replace(tokens, issued_at=now)
+                return tokens if tokens.issued_at else tokens.having(issued_at=now)
             except TransportError as error:
                 problem = error
             except AuthError as error:
@@ -243,7 +242,7 @@ class Dance:
         """
         view, now, doubt = self._view, self._view.clock(), state.intent
         if is_in_doubt(error) and not view.grant.repeatable:
-            doubt = replace(intent, doubtful=True)
+            doubt = intent.having(doubtful=True)
         if isinstance(error, ReauthorizationRequired) and doubt:
             error.message += (
                 f" The likely cause: {doubt.holder} began a refresh at {utc(doubt.at)} "

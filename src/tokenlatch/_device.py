@@ -3,10 +3,10 @@
 Law: pure; who waits between two questions is not decided here.
 """
 
-from dataclasses import dataclass, field, replace
 from typing import Final
 
 from tokenlatch._asking import client_ask, read_answer, token_ask
+from tokenlatch._frozen import Frozen, field
 from tokenlatch._grants import RefreshToken, Send
 from tokenlatch._shape import instant, text
 from tokenlatch._state import Secret, TokenSet
@@ -25,8 +25,7 @@ INTERVAL: Final = 5.0
 """Seconds between two questions when the server names none, and what slow_down adds (RFC 8628 section 3.5)."""
 
 
-@dataclass(frozen=True, slots=True)
-class DevicePrompt:
+class DevicePrompt(Frozen):
     """What a person needs to log in elsewhere.
 
     Attributes:
@@ -100,7 +99,7 @@ class DeviceCode(RefreshToken):
                 lambda: token_ask(self.provider, self.client, DEVICE_CODE, fields, now), send, now
             )
         except TransportError:
-            return replace(prompt, interval=prompt.interval * 2)  # RFC 8628 section 3.5
+            return prompt.having(interval=prompt.interval * 2)  # RFC 8628 section 3.5
         result = read_answer(self.provider, self.client, answer, now, None)
         return _heard(prompt, result) if isinstance(result, AuthError) else result
 
@@ -111,11 +110,11 @@ def _heard(prompt: DevicePrompt, error: AuthError) -> DevicePrompt | AuthError:
         case "authorization_pending":
             return prompt
         case "slow_down":
-            return replace(prompt, interval=prompt.interval + INTERVAL)
+            return prompt.having(interval=prompt.interval + INTERVAL)
         case "access_denied" | "expired_token" as code:
             why = "The person said no" if code == "access_denied" else "The code has ended"
             return ReauthorizationRequired(f"{why} ({code}): log in again.", error=code)
         case None if isinstance(error, ProviderError) and (error.status or 0) >= 500:
-            return replace(prompt, interval=prompt.interval * 2)
+            return prompt.having(interval=prompt.interval * 2)
         case _:
             return error

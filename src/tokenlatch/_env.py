@@ -4,14 +4,13 @@ Law: the only place outside the command line that reads the environment.
 """
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
+from tokenlatch._frozen import Frozen
 from tokenlatch.errors import ConfigurationError
 
 
-@dataclass(frozen=True, slots=True)
-class Env:
+class Env(Frozen):
     """The value of an environment variable, read at each use, so that it never travels in a pickle.
 
     Example:

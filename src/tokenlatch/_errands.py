@@ -5,7 +5,6 @@ Law: what brings tokens happens under the lock, and only after it is known that 
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeAlias
 
 from tokenlatch._asking import Client, client_ask
@@ -45,7 +44,7 @@ def log_in(view: View, dance: Dance, fetch: Fetch) -> TokenSet:
         tokens = fetch(dance.send, now)
         if isinstance(tokens, AuthError):
             raise tokens
-        tokens = tokens if tokens.issued_at else replace(tokens, issued_at=now)
+        tokens = tokens if tokens.issued_at else tokens.having(issued_at=now)
         transaction.commit(state.succeeded_by(tokens))
         view.adopt(transaction.state)
     return tokens

@@ -5,17 +5,16 @@ Law: no event holds a secret, and a listener's error never reaches the dance.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from tokenlatch._frozen import Frozen
 from tokenlatch._state import Holder, Identity
 from tokenlatch.errors import AuthError
 
 logger = logging.getLogger("tokenlatch")
 
 
-@dataclass(frozen=True, slots=True)
-class Refreshed:
+class Refreshed(Frozen):
     """This process refreshed; ``took`` is in seconds, from the lock to the saved token."""
 
     identity: Identity
@@ -23,16 +22,14 @@ class Refreshed:
     took: float
 
 
-@dataclass(frozen=True, slots=True)
-class Adopted:
+class Adopted(Frozen):
     """Another worker refreshed, and this process took its token over."""
 
     identity: Identity
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
-class RefreshFailed:
+class RefreshFailed(Frozen):
     """A refresh failed; all processes remember it until ``retry_at`` (None: for good)."""
 
     identity: Identity
@@ -40,8 +37,7 @@ class RefreshFailed:
     retry_at: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class InterruptionFound:
+class InterruptionFound(Frozen):
     """A worker died, or lost the answer, in a refresh that began at ``at``."""
 
     identity: Identity
@@ -49,8 +45,7 @@ class InterruptionFound:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class SaveFailed:
+class SaveFailed(Frozen):
     """A new token could not be saved; it is served from memory while saving is tried again.
 
     ``spilled`` is the file elsewhere that holds it meanwhile, or None: then it dies with the process.

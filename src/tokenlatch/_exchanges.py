@@ -4,7 +4,6 @@ Law: pure; both can be repeated at any time, so nothing of them is spent.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Final, TypeAlias
 
 from tokenlatch import _jwt
@@ -93,7 +92,7 @@ class JWTBearer(ClientGrant):
     @property
     def identity(self) -> Identity:
         """Whose tokens these are: another subject's are others."""
-        return replace(super().identity, grant=f"{JWT_BEARER} {self.subject}")
+        return super().identity.having(grant=f"{JWT_BEARER} {self.subject}")
 
     def spend(self, tokens: TokenSet | None) -> None:
         """Return None: nothing is spent."""
@@ -192,7 +191,7 @@ class TokenExchange(ClientGrant):
     def identity(self) -> Identity:
         """Whose tokens these are: those for another audience or subject are others."""
         words = (TOKEN_EXCHANGE, self.audience, self.name)
-        return replace(super().identity, grant=" ".join(word for word in words if word))
+        return super().identity.having(grant=" ".join(word for word in words if word))
 
     def spend(self, tokens: TokenSet | None) -> None:
         """Return None: nothing is spent."""

@@ -7,9 +7,9 @@ field inside ``tokens``, ``intent``, ``failure`` or ``identity`` that is new nee
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields
 from typing import Any, Final, TypeVar
 
+from tokenlatch._frozen import Frozen
 from tokenlatch._state import (
     Failure,
     Holder,
@@ -31,7 +31,7 @@ def to_json(state: State) -> SecretBytes:
     Whatever a ``Custom`` login put into ``extra`` goes in, as text if need be: a token in hand must
     not be lost over it.
     """
-    known = asdict(state)
+    known = _plain(state)
     del known["unknown"]
     body = {**state.unknown, "format": FORMAT, **known}
     body["checksum"] = _checksum(body)
@@ -70,7 +70,14 @@ def is_whole(text: bytes) -> bool:
     return body is not None and body.pop("checksum", None) == _checksum(body)
 
 
-_NAMES = {each.name for each in fields(State)} - {"unknown"}
+_NAMES = {*State.__match_args__} - {"unknown"}
+
+
+def _plain(record: Frozen) -> dict[str, object]:
+    return {
+        name: _plain(value) if isinstance(value, Frozen) else value
+        for name, value in vars(record).items()
+    }
 
 
 def _object(text: bytes) -> dict[str, object] | None:

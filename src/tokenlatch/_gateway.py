@@ -5,10 +5,10 @@ Law: pure; the clock's reading comes in as ``now``. What is signed is what is se
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Final, get_args
 
+from tokenlatch._frozen import Frozen, field
 from tokenlatch._signing import SignType, canonical, check_public_key, members, sign, verify
 from tokenlatch._state import Secret
 from tokenlatch.errors import ConfigurationError
@@ -22,8 +22,7 @@ _NAMES: Final = {
 _ENVELOPES: Final = ("error_response", "result", "data")
 
 
-@dataclass(frozen=True, slots=True)
-class Gateway:
+class Gateway(Frozen):
     """What every request to the gateway carries, and how its answers are signed.
 
     Attributes:
@@ -46,7 +45,7 @@ class Gateway:
     utc_offset: float = 8 * 3600.0
     sign_type: SignType = "RSA2"
     platform_key: str | None = None
-    names: Mapping[str, str] = field(default_factory=dict, hash=False)
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant: later it would cost an answer with tokens in it."""

@@ -4,7 +4,6 @@ Law: pure; a grant builds the request and reads the answer, and the source does 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Protocol, TypeAlias, get_args
 
 from tokenlatch._asking import Client, read_answer, token_ask
@@ -123,11 +122,11 @@ class ClientGrant:
             return send(make())
         ask = make()
         proof = self.dpop.proof(ask.method, ask.url, now)
-        answer = send(replace(ask, headers={**ask.headers, "DPoP": proof}))
+        answer = send(ask.having(headers={**ask.headers, "DPoP": proof}))
         if self.dpop.learn(ask.url, answer.headers) and wants_nonce(answer):
             ask = make()  # nothing was spent (RFC 9449 section 8); an assertion works once
             proof = self.dpop.proof(ask.method, ask.url, now)
-            answer = send(replace(ask, headers={**ask.headers, "DPoP": proof}))
+            answer = send(ask.having(headers={**ask.headers, "DPoP": proof}))
         return answer
 
     @property

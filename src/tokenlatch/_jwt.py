@@ -7,10 +7,10 @@ import json
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
+from tokenlatch._frozen import Frozen
 from tokenlatch.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -21,8 +21,7 @@ _PUBLIC: Final = {"kty", "crv", "x", "y", "n", "e"}
 _CURVES: Final = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 
 
-@dataclass(frozen=True, slots=True)
-class Assertion:
+class Assertion(Frozen):
     """How an assertion is signed.
 
     Attributes:

@@ -3,10 +3,10 @@
 Law: pure; the clock's reading comes in as ``now``, and chance as a number in 0..1.
 """
 
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from tokenlatch import errors
+from tokenlatch._frozen import Frozen
 from tokenlatch._state import Failure, Intent, State, TokenSet, fingerprint
 from tokenlatch.errors import AuthError, ConfigurationError, ReauthorizationRequired
 
@@ -20,8 +20,7 @@ CLOCK_DOUBT: Final = 5.0
 """Seconds that two machines' clocks may differ before a token counts as issued in the future."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefreshPolicy:
+class RefreshPolicy(Frozen, kw_only=True):
     """How early to refresh, and how patiently to fail.
 
     However long the margins, they never take more than half of a token's life.
@@ -62,8 +61,7 @@ class RefreshPolicy:
                 )
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Frozen):
     """What a decision needs to know besides the state.
 
     Attributes:
@@ -83,27 +81,23 @@ class Terms:
     interval: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(Frozen):
     """Hand this token out."""
 
     tokens: TokenSet
 
 
-@dataclass(frozen=True, slots=True)
-class UseAndRefresh:
+class UseAndRefresh(Frozen):
     """Hand this token out and refresh in the background."""
 
     tokens: TokenSet
 
 
-@dataclass(frozen=True, slots=True)
-class Refresh:
+class Refresh(Frozen):
     """Nothing to hand out before a refresh."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fail:
+class Fail(Frozen):
     """Nothing to hand out, and no refresh to try now."""
 
     error: AuthError

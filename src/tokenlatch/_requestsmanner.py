@@ -3,7 +3,6 @@
 Law: as for ``_requestslike``; a dressed request never follows a redirect to another origin.
 """
 
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin
 
@@ -113,13 +112,11 @@ class MannerHook(Hook):
         return False
 
 
-@dataclass(slots=True, repr=False)
 class _Plain:
     """The request as the caller wrote it."""
 
-    url: str
-    headers: Any
-    body: Any
+    def __init__(self, url: str, headers: Any, body: Any) -> None:  # noqa: ANN401
+        self.url, self.headers, self.body = url, headers, body
 
     @property
     def mime(self) -> str:
@@ -129,15 +126,13 @@ class _Plain:
         request.url, request.body, request.headers = self.url, self.body, self.headers.copy()
 
 
-@dataclass(slots=True, eq=False)
 class _Judge:
-    """The response hook of one request."""
+    """The response hook of one request; ``url`` and ``method`` are what went out last."""
 
-    auth: MannerHook
-    plain: _Plain
-    tokens: TokenSet
-    url: str = field(default="", repr=False)
-    method: str | None = None
+    def __init__(self, auth: MannerHook, plain: _Plain, tokens: TokenSet) -> None:
+        self.auth, self.plain, self.tokens = auth, plain, tokens
+        self.url = ""
+        self.method: str | None = None
 
     def __call__(self, response: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         return self.auth.judge(response, self, kwargs)

@@ -4,12 +4,15 @@ Law: pure; the shape as data, and the look-ups that it describes. What an answer
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime
-from typing import Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
+from tokenlatch._frozen import Frozen, field
 from tokenlatch._meaning import ERROR_CLASSES, ErrorClass
 from tokenlatch._state import TokenSet
+
+if TYPE_CHECKING:
+    from dataclasses import KW_ONLY
 
 FOREVER: Final = 100 * 366 * 86400.0
 """Seconds from which on a lifetime means "for ever"."""
@@ -37,8 +40,7 @@ _NOTHING: Final = (None, "", "0", 0)
 _KINDS: Final = ("seconds", "ms", "epoch_s", "epoch_ms", "iso")
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerShape:
+class AnswerShape(Frozen):
     """How a token endpoint answers. The defaults are RFC 6749 sections 5.1 and 5.2.
 
     Rules, not knobs: numbers may be texts; a scope may be null, missing or a list; a lifetime that is zero
@@ -72,18 +74,16 @@ class AnswerShape:
             (SOP: ``user_id``).
     """
 
-    _: KW_ONLY
+    _: "KW_ONLY"
     strip_prefix: str = ""
     root: Paths = ""
-    fields: Mapping[str, Paths] = field(default_factory=dict, hash=False)
+    fields: Mapping[str, Paths] = field(default_factory=dict)
     expires_kind: str = "seconds"
     refresh_expires_kind: str | None = None
     default_lifetime: float | None = None
-    success: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict, hash=False)
-    error_fields: Mapping[str, Paths] = field(default_factory=dict, hash=False)
-    error_classes: Mapping[str, ErrorClass] = field(
-        default_factory=lambda: ERROR_CLASSES, hash=False
-    )
+    success: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
+    error_fields: Mapping[str, Paths] = field(default_factory=dict)
+    error_classes: Mapping[str, ErrorClass] = field(default_factory=lambda: ERROR_CLASSES)
     rotation: Rotation = "auto"
     refresh_lifetime: float | None = None
     refresh_outlives_access: float | None = None

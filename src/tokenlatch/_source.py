@@ -8,12 +8,12 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from tokenlatch import _events as events
 from tokenlatch._dance import Dance
 from tokenlatch._flight import Flight
+from tokenlatch._frozen import Frozen
 from tokenlatch._grants import Grant
 from tokenlatch._policy import Fail, Refresh, RefreshPolicy, Use, UseAndRefresh
 from tokenlatch._process import in_child
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from tokenlatch._device import DevicePrompt
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Frozen):
     """What a person may know of a grant; no secrets. Instants are seconds since the epoch."""
 
     identity: Identity
@@ -193,7 +192,7 @@ class TokenSource:
         """
         self._refuse_reentry()
         if tokens.issued_at is None:
-            tokens = replace(tokens, issued_at=self._view.clock())
+            tokens = tokens.having(issued_at=self._view.clock())
         view = self._view
         with view.store.transaction(view.policy.patience) as transaction:
             fresh = self._dance.read(transaction, heal=True).succeeded_by(tokens)
@@ -423,4 +422,4 @@ def _advised(policy: RefreshPolicy, grant: Grant) -> RefreshPolicy:
     """Return the policy with the provider's advice where the user gave none."""
     provider = getattr(grant, "provider", None)
     ahead = provider.refresh_ahead if isinstance(provider, Provider) else None
-    return policy if policy.ahead is not None or ahead is None else replace(policy, ahead=ahead)
+    return policy if policy.ahead is not None or ahead is None else policy.having(ahead=ahead)

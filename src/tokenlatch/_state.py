@@ -6,10 +6,13 @@ Law: pure and frozen; nothing here reads a clock or a file, and no secret is in 
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
+from tokenlatch._frozen import Frozen, field
 from tokenlatch.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from dataclasses import KW_ONLY
 
 
 class Secret(str):
@@ -44,8 +47,7 @@ def is_instant(value: object) -> bool:
     return value is None
 
 
-@dataclass(frozen=True, slots=True)
-class TokenSet:
+class TokenSet(Frozen):
     """An access token and what came with it (RFC 6749 section 5.1).
 
     Example:
@@ -68,14 +70,14 @@ class TokenSet:
     """
 
     access_token: str
-    _: KW_ONLY
+    _: "KW_ONLY"
     token_type: str = "Bearer"  # noqa: S105 - the name of a type, not a password
     expires_at: float | None = None
     refresh_token: str | None = None
     refresh_expires_at: float | None = None
     scope: str | None = None
     issued_at: float | None = None
-    extra: Mapping[str, object] = field(default_factory=dict, hash=False)
+    extra: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check and wrap the tokens."""
@@ -114,8 +116,7 @@ class TokenSet:
         return f"TokenSet({', '.join(shown)})"
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Frozen):
     """Whose tokens a state holds; a state written for another identity is refused."""
 
     token_url: str
@@ -125,8 +126,7 @@ class Identity:
     resource: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(Frozen):
     """A process, told apart from a later one with the same number by its start."""
 
     pid: int
@@ -137,8 +137,7 @@ class Holder:
         return f"process {self.pid} on {self.host}"
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(Frozen):
     """The mark of a refresh that began: under the lock, it means that its holder died.
 
     Attributes:
@@ -156,8 +155,7 @@ class Intent:
     since: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Frozen):
     """A failed refresh, remembered for all processes.
 
     Attributes:
@@ -181,8 +179,7 @@ class Failure:
     status: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Frozen):
     """Everything the workers share about one grant.
 
     Attributes:
@@ -201,11 +198,7 @@ class State:
     intent: Intent | None = None
     failure: Failure | None = None
     unproven: bool = False
-    unknown: Mapping[str, object] = field(default_factory=dict, hash=False, repr=False)
-
-    def having(self, **changes: object) -> Self:
-        """Return a copy with these fields changed."""
-        return replace(self, **changes)  # type: ignore[arg-type]  # replace checks the names
+    unknown: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     def succeeded_by(self, tokens: TokenSet, *, unproven: bool = False) -> Self:
         """Return the next generation: these tokens, no intent, no failure."""

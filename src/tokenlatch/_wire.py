@@ -8,12 +8,12 @@ import re
 import zlib
 from base64 import b64encode
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import parse_qsl, quote_plus, urlencode
 
+from tokenlatch._frozen import Frozen, field
 from tokenlatch._meaning import ERROR_CLASSES, MEANING, ErrorClass
 from tokenlatch._shape import RFC6749, AnswerShape, text
 from tokenlatch._state import Secret, TokenSet
@@ -43,8 +43,7 @@ LARGEST_ANSWER: Final = 1 << 20
 """Bytes of an answer that are read, counted after decompression."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(Frozen):
     """One request to a token endpoint.
 
     Attributes:
@@ -80,8 +79,7 @@ class Ask:
         return {**headers, **self.headers}
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Frozen):
     """What came back: status, headers with lower-case names, and the raw body."""
 
     status: int
@@ -121,7 +119,7 @@ def read_tokens(
         return error
     node = shape.node(fields or {})  # never empty here: read_error has seen an access token
     if shape.rotation == "prolonged" and old:
-        return replace(old, issued_at=now, expires_at=shape.expiry(node, now))
+        return old.having(issued_at=now, expires_at=shape.expiry(node, now))
     expires_at = shape.expiry(node, now)
     kept = spent or (old.refresh_token if old else None)
     try:

@@ -10,10 +10,10 @@ import re
 from base64 import b64decode, b64encode, urlsafe_b64decode
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from tokenlatch._env import Env
+from tokenlatch._frozen import Frozen
 from tokenlatch._state import SecretBytes
 from tokenlatch._stores import _disk
 from tokenlatch.errors import ConfigurationError, StoreError
@@ -123,8 +123,7 @@ class AESGCM:
 _RIGHT: Final = "pass 32 random bytes, as they are, in base64 or in hexadecimal"
 
 
-@dataclass(frozen=True, slots=True)
-class KeyFile:
+class KeyFile(Frozen):
     """A key in a file, read when it is needed."""
 
     path: str
@@ -145,8 +144,7 @@ class KeyFile:
         return found[0]
 
 
-@dataclass(frozen=True, slots=True)
-class KeyringEntry:
+class KeyringEntry(Frozen):
     """A key in the system's keyring, read when it is needed."""
 
     service: str

@@ -1,17 +1,19 @@
 """Parts of a record: where calls carry the token, how APIs refuse one, and the page where a person logs in."""
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field
-from typing import Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
+from tokenlatch._frozen import Frozen, field
 from tokenlatch.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from dataclasses import KW_ONLY
 
 Place: TypeAlias = Literal["header", "query", "form", "json", "signed"]
 Pkce: TypeAlias = Literal["always", "offered", "never"]
 
 
-@dataclass(frozen=True, slots=True)
-class Attach:
+class Attach(Frozen):
     """Where an API request carries the access token (RFC 6750 section 2, and what others invented).
 
     Attributes:
@@ -26,7 +28,7 @@ class Attach:
     place: Place = "header"
     name: str = "Authorization"
     prefix: str = ""
-    companions: Mapping[str, str] = field(default_factory=dict, hash=False)
+    companions: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
@@ -40,8 +42,7 @@ class Attach:
 BEARER = Attach(prefix="Bearer ")
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
+class Rejection(Frozen):
     """How an API says that the access token is bad. Any of these is enough.
 
     Attributes:
@@ -68,8 +69,7 @@ class Rejection:
 BY_STATUS = Rejection()
 
 
-@dataclass(frozen=True, slots=True)
-class Authorize:
+class Authorize(Frozen):
     """The page where a person logs in and consents (RFC 6749 section 4.1.1).
 
     Attributes:
@@ -83,9 +83,9 @@ class Authorize:
     """
 
     url: str
-    _: KW_ONLY
-    names: Mapping[str, str | None] = field(default_factory=dict, hash=False)
-    extra: Mapping[str, str] = field(default_factory=dict, hash=False)
+    _: "KW_ONLY"
+    names: Mapping[str, str | None] = field(default_factory=dict)
+    extra: Mapping[str, str] = field(default_factory=dict)
     fragment: str = ""
     code_param: str = "code"
     state: bool = True

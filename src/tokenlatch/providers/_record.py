@@ -1,15 +1,18 @@
 """The record of one provider."""
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field, fields, replace
-from typing import Literal, Self, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias, get_args
 
+from tokenlatch._frozen import field
 from tokenlatch._gateway import Gateway
 from tokenlatch._origins import require_confidential
 from tokenlatch._shape import AnswerShape, Rotation, misfit
 from tokenlatch.errors import ConfigurationError
 from tokenlatch.providers._metadata import Send, read_metadata, record_fields
 from tokenlatch.providers._parts import BEARER, BY_STATUS, Attach, Authorize, Rejection
+
+if TYPE_CHECKING:
+    from dataclasses import KW_ONLY
 
 ClientAuth: TypeAlias = Literal[
     "basic", "body", "none", "secret_as_user", "signed", "private_key_jwt", "client_secret_jwt"
@@ -20,7 +23,6 @@ Basic header (``secret_as_user``: Stripe), by a signature over the whole form (`
 assertion (``private_key_jwt``, ``client_secret_jwt``: RFC 7523)."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
 class Provider(AnswerShape):
     """One authorization server, with the defaults of RFC 6749.
 
@@ -69,7 +71,7 @@ class Provider(AnswerShape):
     """
 
     token_url: str
-    _: KW_ONLY
+    _: "KW_ONLY"
     refresh_url: str | None = None
     revoke_url: str | None = None
     introspect_url: str | None = None
@@ -82,10 +84,10 @@ class Provider(AnswerShape):
     client_auth: ClientAuth = "basic"
     secret_on_refresh: bool = True
     revoke_with_client: bool = True
-    param_names: Mapping[str, str | None] = field(default_factory=dict, hash=False)
-    grant_values: Mapping[str, str | None] = field(default_factory=dict, hash=False)
-    extra_params: Mapping[str, str] = field(default_factory=dict, hash=False)
-    extra_headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    param_names: Mapping[str, str | None] = field(default_factory=dict)
+    grant_values: Mapping[str, str | None] = field(default_factory=dict)
+    extra_params: Mapping[str, str] = field(default_factory=dict)
+    extra_headers: Mapping[str, str] = field(default_factory=dict)
     exchange_source: Literal["refresh_token", "access_token"] = "refresh_token"
     gateway: Gateway | None = None
     refresh_retry_grace: float = 0.0
@@ -172,13 +174,9 @@ class Provider(AnswerShape):
                 url = url and url.replace(f"{{{name}}}", value)
             return url
 
-        urls = {
-            each.name: filled(getattr(self, each.name))
-            for each in fields(self)
-            if each.name in _URLS
-        }
-        page = self.authorize and replace(self.authorize, url=filled(self.authorize.url) or "")
-        return replace(self, authorize=page, **urls)  # type: ignore[arg-type]  # only URLs are replaced
+        urls = {name: filled(getattr(self, name)) for name in _URLS}
+        page = self.authorize and self.authorize.having(url=filled(self.authorize.url) or "")
+        return self.having(authorize=page, **urls)
 
 
 _URLS = {"token_url", "refresh_url", "revoke_url", "introspect_url", "device_url", "issuer"}

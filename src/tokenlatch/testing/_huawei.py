@@ -43,11 +43,10 @@ class HuaweiServer(Simulator):
     """Huawei ID's OAuth service, and two APIs that take its tokens, on 127.0.0.1.
 
     Example:
-        >>> from dataclasses import replace
         >>> from tokenlatch.providers import HUAWEI
         >>> with HuaweiServer() as huawei:
-        ...     page = replace(HUAWEI.authorize, url=huawei.authorize_url)
-        ...     provider = replace(HUAWEI, token_url=huawei.token_url, authorize=page)
+        ...     page = HUAWEI.authorize.having(url=huawei.authorize_url)
+        ...     provider = HUAWEI.having(token_url=huawei.token_url, authorize=page)
 
     Attributes:
         consents: Whether the person agrees at the authorization page.

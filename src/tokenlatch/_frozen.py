@@ -1,0 +1,143 @@
+"""Frozen records: what frozen dataclasses are, without methods that are compiled anew at every start.
+
+Law: generic where ``dataclasses`` generates code. That costs a microsecond where a record is made, and saves most of
+what the import of this library would take. To tools a record is a dataclass.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, NamedTuple, NoReturn, Self, dataclass_transform
+
+_MISSING: Final = object()
+
+
+class _Field(NamedTuple):
+    default: object = _MISSING
+    default_factory: Callable[[], object] | None = None
+    kw_only: bool = False
+    repr: bool = True
+
+
+def field(
+    *,
+    default: object = _MISSING,
+    default_factory: Callable[[], object] | None = None,
+    kw_only: bool = False,
+    repr: bool = True,  # noqa: A002 - as dataclasses call it
+) -> Any:  # noqa: ANN401 - it stands for the field's own type
+    """Describe a field, as ``dataclasses.field`` does."""
+    return _Field(default, default_factory, kw_only, repr)
+
+
+class _Asked:
+    """An attribute that only tools want; it is taken from a real dataclass with the same fields."""
+
+    def __init__(self, take: Callable[[type], object]) -> None:
+        self._take = take
+
+    def __get__(self, _: object, owner: "type[Frozen]") -> object:
+        import dataclasses
+
+        types: dict[str, object] = {}
+        for base in reversed(owner.__mro__):
+            types.update(getattr(base, "__annotations__", {}))
+        fields = []
+        for name, one in owner._fields.items():
+            words: dict[str, Any] = {"kw_only": one.kw_only, "repr": one.repr}
+            if one.default_factory:
+                words["default_factory"] = one.default_factory
+            elif one.default is not _MISSING:
+                words["default"] = one.default
+            fields.append((name, types[name], dataclasses.field(**words)))
+        return self._take(dataclasses.make_dataclass(owner.__name__, fields))
+
+
+def _fields_of(twin: type) -> object:
+    return twin.__dataclass_fields__  # type: ignore[attr-defined]  # of a dataclass
+
+
+def _signature_of(twin: type) -> object:
+    import inspect
+
+    return inspect.signature(twin)
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+class Frozen:
+    """A record: its fields are the annotations of its class, as in a dataclass.
+
+    It is compared by its fields and cannot be changed; ``having`` returns a copy with changes. ``__post_init__`` runs
+    after construction. Fields after ``_: KW_ONLY`` are keyword-only, as are all of ``class X(Frozen, kw_only=True)``.
+    """
+
+    _fields: ClassVar[dict[str, _Field]] = {}
+    __match_args__: ClassVar[tuple[str, ...]] = ()
+    __dataclass_fields__: ClassVar[dict[str, Any]] = _Asked(_fields_of)  # type: ignore[assignment]  # what it gives
+    __signature__ = _Asked(_signature_of)
+
+    def __init_subclass__(cls, *, kw_only: bool = False) -> None:
+        fields = dict(cls._fields)
+        for name in cls.__annotations__:
+            if name == "_":
+                kw_only = True
+                continue
+            given = cls.__dict__.get(name, _MISSING)
+            one = given if isinstance(given, _Field) else _Field(given)
+            fields[name] = one._replace(kw_only=kw_only or one.kw_only)
+            if given is not _MISSING:
+                delattr(cls, name)
+        cls._fields = fields
+        cls.__match_args__ = tuple(name for name, one in fields.items() if not one.kw_only)  # type: ignore[misc]  # checkers have their own
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        kind, named = type(self), self.__match_args__
+        if len(args) > len(named):
+            raise TypeError(
+                f"{kind.__name__} takes {len(named)} positional arguments, not {len(args)}."
+            )
+        values = dict(zip(named, args, strict=False))
+        for name in kwargs:
+            if name in values or name not in self._fields:
+                problem = "twice" if name in values else "which it does not know"
+                raise TypeError(f"{kind.__name__} was given {name!r}, {problem}.")
+        values |= kwargs
+        own = self.__dict__
+        for name, one in self._fields.items():
+            value = values.get(name, _MISSING)
+            if value is _MISSING:
+                value = one.default_factory() if one.default_factory else one.default
+            if value is _MISSING:
+                raise TypeError(f"{kind.__name__} needs {name!r}.")
+            own[name] = value
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        """Check or complete the fields; the record can be changed only here."""
+
+    def having(self, **changes: object) -> Self:
+        """Return a copy with these fields changed, checked like a new one."""
+        return type(self)(**{**self.__dict__, **changes})
+
+    __replace__ = having  # copy.replace, from Python 3.13 on
+
+    def __repr__(self) -> str:
+        shown = (
+            f"{name}={self.__dict__[name]!r}" for name, one in self._fields.items() if one.repr
+        )
+        return f"{type(self).__qualname__}({', '.join(shown)})"
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        return self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        # Mappings cannot be hashed; equal records have equal mappings, so they may be left out.
+        return hash(tuple(value for value in self.__dict__.values() if value.__hash__))
+
+    def __setattr__(self, name: str, _: object) -> NoReturn:
+        raise AttributeError(
+            f"{type(self).__name__}.{name} is frozen: make a copy with having({name}=...)."
+        )
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__}.{name} is frozen.")
