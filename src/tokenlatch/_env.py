@@ -37,8 +37,8 @@ def runtime_directory() -> str | None:
 
     A job of cron or systemd has no such variable, and must find what a shell left there.
     """
-    usual = Path("/run/user", str(getattr(os, "geteuid", int)()))
-    return os.environ.get("XDG_RUNTIME_DIR") or (str(usual) if usual.is_dir() else None)
+    usual = f"/run/user/{getattr(os, 'geteuid', int)()}"
+    return os.environ.get("XDG_RUNTIME_DIR") or (usual if Path(usual).is_dir() else None)
 
 
 def ca_bundle() -> str | None:

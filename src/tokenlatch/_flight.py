@@ -8,13 +8,15 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tokenlatch._state import TokenSet
 from tokenlatch.errors import AuthError
 
 if TYPE_CHECKING:
     import asyncio
+
+    import trio
 
 
 class Flight:
@@ -26,13 +28,14 @@ class Flight:
         patient: Wait for the lock; else leave at once when another worker has it.
     """
 
-    __slots__ = ("_future", "_thread", "forced", "patient", "rejected")
+    __slots__ = ("_future", "_landings", "_thread", "forced", "patient", "rejected")
 
     def __init__(self, rejected: str | None, *, forced: bool = False, patient: bool = True) -> None:
         self.rejected = rejected
         self.forced = forced
         self.patient = patient
         self._thread: int | None = None
+        self._landings: dict[object, Any] = {}
         self._future: Future[TokenSet | None] = Future()
         self._future.set_running_or_notify_cancel()  # else cancelling one waiter cancels it for all
 
@@ -88,35 +91,19 @@ class Flight:
         if not self.landed:
             trio = sys.modules.get("trio")
             if trio is not None and trio.lowlevel.in_trio_task():
-                await self._arrive_in_trio()
+                await self._landing(trio.lowlevel.current_trio_token(), _in_trio).wait()
             else:
-                await self._arrive_in_asyncio()
+                import asyncio
+
+                await self._landing(asyncio.get_running_loop(), _in_asyncio).wait()
         return self.wait()
 
-    async def _arrive_in_asyncio(self) -> None:
-        import asyncio
-
-        loop = asyncio.get_running_loop()
-        landed: asyncio.Future[None] = loop.create_future()
-
-        def wake(_: object) -> None:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(_set, landed)
-
-        self._future.add_done_callback(wake)
-        await landed
-
-    async def _arrive_in_trio(self) -> None:
-        import trio
-
-        run, landed = trio.lowlevel.current_trio_token(), trio.Event()
-
-        def wake(_: object) -> None:
-            with suppress(trio.RunFinishedError):
-                run.run_sync_soon(landed.set)
-
-        self._future.add_done_callback(wake)
-        await landed.wait()
+    def _landing(self, loop: Any, make: "Callable[[Any], tuple[Any, Callable[[], None]]]") -> Any:  # noqa: ANN401
+        """Return the one event of this loop: the landing wakes each loop once, however many tasks wait."""
+        if loop not in self._landings:
+            self._landings[loop], wake = make(loop)
+            self._future.add_done_callback(lambda _: wake())
+        return self._landings[loop]
 
     def _run(self, work: Callable[["Flight"], TokenSet | None]) -> None:
         self._thread = threading.get_ident()
@@ -127,6 +114,25 @@ class Flight:
                 self._future.set_exception(error)
 
 
-def _set(landed: "asyncio.Future[None]") -> None:
-    if not landed.done():  # a waiter may be cancelled
-        landed.set_result(None)
+def _in_asyncio(loop: "asyncio.AbstractEventLoop") -> "tuple[asyncio.Event, Callable[[], None]]":
+    import asyncio
+
+    landed = asyncio.Event()
+
+    def wake() -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(landed.set)
+
+    return landed, wake
+
+
+def _in_trio(run: "trio.lowlevel.TrioToken") -> "tuple[trio.Event, Callable[[], None]]":
+    import trio
+
+    landed = trio.Event()
+
+    def wake() -> None:
+        with suppress(trio.RunFinishedError):
+            run.run_sync_soon(landed.set)
+
+    return landed, wake

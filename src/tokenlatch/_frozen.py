@@ -70,6 +70,8 @@ class Frozen:
     """
 
     _fields: ClassVar[dict[str, _Field]] = {}
+    _defaults: ClassVar[dict[str, object]] = {}
+    _factories: ClassVar[dict[str, Callable[[], object]]] = {}
     __match_args__: ClassVar[tuple[str, ...]] = ()
     __dataclass_fields__: ClassVar[dict[str, Any]] = _Asked(_fields_of)  # type: ignore[assignment]  # what it gives
     __signature__ = _Asked(_signature_of)
@@ -87,28 +89,40 @@ class Frozen:
                 delattr(cls, name)
         cls._fields = fields
         cls.__match_args__ = tuple(name for name, one in fields.items() if not one.kw_only)  # type: ignore[misc]  # checkers have their own
+        cls._defaults = {name: one.default for name, one in fields.items()}
+        cls._factories = {
+            name: one.default_factory for name, one in fields.items() if one.default_factory
+        }
 
     def __init__(self, *args: object, **kwargs: object) -> None:
-        kind, named = type(self), self.__match_args__
-        if len(args) > len(named):
-            raise TypeError(
-                f"{kind.__name__} takes {len(named)} positional arguments, not {len(args)}."
-            )
-        values = dict(zip(named, args, strict=False))
-        for name in kwargs:
-            if name in values or name not in self._fields:
-                problem = "twice" if name in values else "which it does not know"
-                raise TypeError(f"{kind.__name__} was given {name!r}, {problem}.")
-        values |= kwargs
-        own = self.__dict__
-        for name, one in self._fields.items():
-            value = values.get(name, _MISSING)
-            if value is _MISSING:
-                value = one.default_factory() if one.default_factory else one.default
-            if value is _MISSING:
-                raise TypeError(f"{kind.__name__} needs {name!r}.")
-            own[name] = value
+        own, named = self.__dict__, self.__match_args__
+        own.update(self._defaults)
+        own.update(zip(named, args, strict=False))
+        own.update(kwargs)
+        for name, make in self._factories.items():
+            if own[name] is _MISSING:
+                own[name] = make()
+        twice = args and not kwargs.keys().isdisjoint(named[: len(args)])
+        if (
+            twice
+            or len(args) > len(named)
+            or len(own) > len(self._fields)
+            or _MISSING in own.values()
+        ):
+            raise TypeError(self._complaint(args, kwargs))
         self.__post_init__()
+
+    def _complaint(self, args: tuple[object, ...], kwargs: dict[str, object]) -> str:
+        kind, named = type(self).__name__, self.__match_args__
+        if len(args) > len(named):
+            return f"{kind} takes {len(named)} positional arguments, not {len(args)}."
+        for name in kwargs:
+            if name not in self._fields:
+                return f"{kind} was given {name!r}, which it does not know."
+            if name in named[: len(args)]:
+                return f"{kind} was given {name!r} twice."
+        missing = (name for name, value in self.__dict__.items() if value is _MISSING)
+        return f"{kind} needs {', '.join(map(repr, missing))}."
 
     def __post_init__(self) -> None:
         """Check or complete the fields; the record can be changed only here."""

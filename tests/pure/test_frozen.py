@@ -57,7 +57,7 @@ def test_fields_are_given_by_place_or_by_name():
     [
         (Point, "needs 'x'"),
         (lambda: Point(1, 2, 3), "takes 2 positional"),
-        (lambda: Point(1, x=2), "'x', twice"),
+        (lambda: Point(1, x=2), "'x' twice"),
         (lambda: Point(1, z=2), "'z', which it does not know"),
         (lambda: Options(3), "takes 0 positional"),
         (lambda: Point(1).having(z=2), "'z', which it does not know"),

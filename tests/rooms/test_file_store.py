@@ -59,6 +59,26 @@ def files(path):
     return {each.name for each in path.parent.iterdir()}
 
 
+# ---------------------------------------------------------------------------------------------- what is known already
+
+
+def test_a_content_that_is_known_is_not_parsed_again(path, monkeypatch):
+    """Whether it was read or written by us; what differs by a byte is, and what is closed is forgotten."""
+    store = FileStore(path)
+    commit(store, FIRST)
+    read = []
+    monkeypatch.setattr(file, "from_json", lambda plain: read.append(plain) or FIRST)
+    assert store.load() is store.load()
+    assert not read
+    path.write_bytes(path.read_bytes() + b" ")
+    store.load()
+    store.load()
+    assert len(read) == 1
+    store.close()
+    store.load()
+    assert len(read) == 2
+
+
 # ------------------------------------------------------------------------------------------------- one file, one lock
 
 

@@ -111,6 +111,7 @@ class FileTransaction:
                 raise FileNotFoundError(errno.ENOENT, "another file lies in its place")
             _disk.replace(self._next, path)
             self._close_next()
+            self._store._know(content, state)
             self._accept(state)
             _disk.sync_directory(os.path.dirname(path))
         except OSError as problem:

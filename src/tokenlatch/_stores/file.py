@@ -90,6 +90,7 @@ class FileStore:
         # Here, not in the refresh thread: a fork in the middle of an import deadlocks the child.
         import_module("filelock")
         self._seen: _disk.Signature | None = None
+        self._known: tuple[bytes, State] | None = None
         self._counter = Counter(self.path + ".counter")
         self.announced = self._counter.announced
         """Tells of a change in a fraction of a microsecond; may miss one, so ``changed`` is asked too."""
@@ -134,7 +135,7 @@ class FileStore:
     def close(self) -> None:
         """Give the handles back; the store can be used again."""
         self._counter.forget()
-        self._seen = None
+        self._seen = self._known = None
 
     @contextmanager
     def transaction(self, timeout: float) -> Iterator[FileTransaction]:
@@ -216,9 +217,8 @@ class FileStore:
             found = _disk.read_private(self.path, allow_open=self.allow_open)
             if found is None:
                 return None, None
-            plain = self.unseal(found[0])
             try:
-                return self._state(plain), found[1]
+                return self._state(found[0]), found[1]
             except ValueError as damage:
                 problem = str(damage)
         message = (
@@ -249,11 +249,21 @@ class FileStore:
             reason = problem.message
         raise StoreError(f"{self.path} {reason}.")
 
-    def _state(self, plain: bytes) -> State:
+    def _know(self, content: bytes, state: State) -> None:
+        """Note what a content stands for, so that it is not read again: a refresh sees its file six times."""
+        self._known = content, state
+
+    def _state(self, content: bytes) -> State:
+        if self._known and self._known[0] == content:
+            return self._known[1]
+        plain = self.unseal(content)
         try:
-            return from_json(plain)
+            state = from_json(plain)
         except StoreError as problem:
             reason = problem.message
+        else:
+            self._know(content, state)
+            return state
         raise StoreError(f"{self.path} {reason}.")
 
     def reseal(self, encryption: Encryption | None, *, timeout: float = 60.0) -> None:
