@@ -98,7 +98,7 @@ class Flight:
                 await self._landing(asyncio.get_running_loop(), _in_asyncio).wait()
         return self.wait()
 
-    def _landing(self, loop: Any, make: "Callable[[Any], tuple[Any, Callable[[], None]]]") -> Any:  # noqa: ANN401
+    def _landing(self, loop: Any, make: Callable[[Any], tuple[Any, Callable[[], None]]]) -> Any:  # noqa: ANN401 - asyncio's or trio's
         """Return the one event of this loop: the landing wakes each loop once, however many tasks wait."""
         if loop not in self._landings:
             self._landings[loop], wake = make(loop)

@@ -20,20 +20,30 @@ class Flow(Bearer):
 
     library_error: ClassVar[type[Exception]]
 
+    def _forget(self) -> None:
+        super()._forget()
+        self._parts = self._origins.parts  # a step nearer: it is looked up for every request
+
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:  # noqa: ANN401 - httpx.Request
         """Attach the token; on a refusal refresh it and send the request once more.
 
         Raises:
             AuthError: There is no token; also the library's own ``RequestError``.
         """
-        if not self._allows(request):
+        try:  # the library's own parse, where it shows it: a miss costs a second parse, never a token
+            known = request.url._uri_reference[:4] in self._parts  # noqa: SLF001 - what is public would parse again
+        except AttributeError:
+            known = False
+        if not known and not self._allows(request):
             yield request
             return
         try:
             tokens = self._source.token()
         except AuthError as error:
             raise self._as_theirs(error, request) from error.__cause__
-        request.headers["Authorization"] = header = self._render(tokens)
+        request.headers["Authorization"] = header = (
+            self._header if tokens is self._tokens else self._render(tokens)
+        )
         body = getattr(request.stream, "_stream", None)
         rewind = _nothing if type(body) is bytes else remember(request, body)
         response = yield request
@@ -41,8 +51,8 @@ class Flow(Bearer):
             if self._unproven:
                 self._accepted(tokens)
         elif self._is_refused(response, header):
-            if response.request.method != request.method:
-                rewind = None  # the redirect of a deed that was done: it must not be done twice
+            # The redirect of a deed that was done: it must not be done twice.
+            rewind = rewind if response.request.method == request.method else None
             try:
                 fresh = self._source.token(tokens.access_token)
             except AuthError as error:
@@ -58,14 +68,20 @@ class Flow(Bearer):
         Raises:
             AuthError: There is no token; also the library's own ``RequestError``.
         """
-        if not self._allows(request):
+        try:  # the library's own parse, where it shows it: a miss costs a second parse, never a token
+            known = request.url._uri_reference[:4] in self._parts  # noqa: SLF001 - what is public would parse again
+        except AttributeError:
+            known = False
+        if not known and not self._allows(request):
             yield request
             return
         try:
             tokens = await self._source.atoken()
         except AuthError as error:
             raise self._as_theirs(error, request) from error.__cause__
-        request.headers["Authorization"] = header = self._render(tokens)
+        request.headers["Authorization"] = header = (
+            self._header if tokens is self._tokens else self._render(tokens)
+        )
         body = getattr(request.stream, "_stream", None)
         rewind = _nothing if type(body) is bytes else remember(request, body)
         response = yield request
@@ -73,8 +89,8 @@ class Flow(Bearer):
             if self._unproven:
                 self._accepted(tokens)
         elif self._is_refused(response, header):
-            if response.request.method != request.method:
-                rewind = None  # the redirect of a deed that was done: it must not be done twice
+            # The redirect of a deed that was done: it must not be done twice.
+            rewind = rewind if response.request.method == request.method else None
             try:
                 fresh = await self._source.atoken(tokens.access_token)
             except AuthError as error:
@@ -85,9 +101,7 @@ class Flow(Bearer):
                 self._note((yield self._again(request, fresh, rewind)), fresh)
 
     def _allows(self, request: Any) -> bool:  # noqa: ANN401
-        # The library's own parse of the URL, where it shows it: a miss costs a second parse, never a token.
-        parsed = getattr(request.url, "_uri_reference", ())
-        if parsed[:4] in self._origins.parts or str(request.url) in self._origins:
+        if str(request.url) in self._origins:
             return True
         refusal = self._refuse(str(request.url))
         if refusal:

@@ -40,7 +40,9 @@ class Hook(Bearer):
         except AuthError as error:
             problem = error
         else:
-            request.headers["Authorization"] = self._render(tokens)
+            request.headers["Authorization"] = (
+                self._header if tokens is self._tokens else self._render(tokens)
+            )
             hooks = request.hooks["response"]
             if self._hook not in hooks:  # a request may be prepared again
                 hooks.append(self._hook)
