@@ -65,16 +65,18 @@ class Crew:
 
 
 class Outcome:
-    """Latencies in milliseconds, and how the requests ended."""
+    """Latencies in milliseconds, how the requests ended, and the CPU seconds where they were counted."""
 
-    def __init__(self, took, ends):
+    def __init__(self, took, ends, cpu=0.0):
         self.took, self.ends = sorted(each * 1000 for each in took), Counter(map(str, ends))
+        self.cpu = cpu
 
     @classmethod
     def of(cls, answers):
         return cls(
             [each for answer in answers for each in answer["took"]],
             [each for answer in answers for each in answer["status"]],
+            sum(answer.get("cpu", 0.0) for answer in answers),
         )
 
     @property

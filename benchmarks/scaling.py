@@ -66,7 +66,7 @@ def run(full):
     """Return {processes: {"token": microseconds, "stampede": {name: ...}}}."""
     return {
         str(count): {"token": hot(count), "stampede": tails(count, 3 if full else 1)}
-        for count in ((1, 2, 4, 8, 16, 32) if full else (1, 8))
+        for count in ((1, 2, 4, 8, 16, 32, 64) if full else (1, 8))
     }
 
 

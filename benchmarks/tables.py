@@ -82,10 +82,17 @@ def end_to_end(figures):
     blocks = []
     for load, found in figures.items():
         rows = [
-            [name, f"{one['rate']:,.0f}", f"{one['share']:.3f}", f"{one['best']:.3f}"]
+            [
+                name,
+                f"{one['rate']:,.0f}",
+                f"{one['share']:.3f}",
+                f"{one['cpu']:.3f}",
+                f"{one['cpu_share']:.3f}",
+            ]
             for name, one in found.items()
         ]
-        blocks.append(table([load, "requests/s, best", "x floor, median", "x floor, best"], rows))
+        heads = ["requests/s, best", "x floor", "CPU ms a request", "x floor by CPU"]
+        blocks.append(table([load, *heads], rows))
     return "\n\n".join(blocks)
 
 
