@@ -1,8 +1,9 @@
 """Scenario 6: what a refresh costs besides the token request, which a function answers at once here.
 
 Beside it, in turn, its physical parts: one durable replace of a 2 KiB file (write, fsync, rename, fsync of the
-directory), of which a safe refresh needs two (the intent before the token is spent, the new token before it is used),
-and the lock. Then the same refresh over loopback HTTP, against a bare POST with requests.
+directory), of which a safe refresh needs two (the intent before the token is spent, the new token before it is used);
+the lock; and all that it asks of lock and disk, bare: two such replaces, the second into space reserved before. Then
+the same refresh over loopback HTTP, against a bare POST with requests.
 """
 
 import os
@@ -14,18 +15,26 @@ from benchmarks.server import Server
 from tokenlatch import Custom, FileStore, MemoryStore, RefreshToken, TokenSet, TokenSource
 
 
-def durable_replace(folder):
-    content, descriptor = (
-        b"x" * 2048,
-        os.open(f"{folder}/n", os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600),
-    )
+def durable_replace(folder, *, reserve=False):
+    content = b"x" * 2048
+    descriptor = os.open(f"{folder}/n", os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
+    if reserve:
+        os.posix_fallocate(descriptor, 0, 32768)
+        os.fsync(descriptor)
     os.write(descriptor, content)
+    os.ftruncate(descriptor, len(content))
     os.fsync(descriptor)
     os.replace(f"{folder}/n", f"{folder}/t")
     os.close(descriptor)
     directory = os.open(folder, os.O_RDONLY)
     os.fsync(directory)
     os.close(directory)
+
+
+def bare(folder):
+    lock(folder)
+    durable_replace(folder)
+    durable_replace(folder, reserve=True)
 
 
 def lock(folder):
@@ -88,6 +97,7 @@ def run(full):
         steps = {
             "one durable replace": lambda: durable_replace(folder),
             "the lock": lambda: lock(folder),
+            "lock and disk of a refresh, bare": lambda: bare(folder),
             **dict(sources(folder)),
             **over_http(server),
         }

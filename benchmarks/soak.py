@@ -68,7 +68,7 @@ def soak(full):
 
 def steady(full):
     """Return {name: summary}."""
-    return {name: shift(name, seconds=30 if full else 5.5, **STEADY) for name in present(QUICK)}
+    return {name: shift(name, seconds=60 if full else 5.5, **STEADY) for name in present(QUICK)}
 
 
 def ten_minutes():

@@ -228,5 +228,6 @@ SCENARIOS = {
     "scaling": scaling,
     "weight": weight,
     "soak": shifts,
+    "ten-minutes": shifts,
     "redis": redis,
 }

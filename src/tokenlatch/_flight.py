@@ -8,15 +8,10 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tokenlatch._state import TokenSet
 from tokenlatch.errors import AuthError
-
-if TYPE_CHECKING:
-    import asyncio
-
-    import trio
 
 
 class Flight:
@@ -91,18 +86,26 @@ class Flight:
         if not self.landed:
             trio = sys.modules.get("trio")
             if trio is not None and trio.lowlevel.in_trio_task():
-                await self._landing(trio.lowlevel.current_trio_token(), _in_trio).wait()
+                token = trio.lowlevel.current_trio_token()
+                await self._landing(token, token.run_sync_soon, trio.Event).wait()
             else:
                 import asyncio
 
-                await self._landing(asyncio.get_running_loop(), _in_asyncio).wait()
+                loop = asyncio.get_running_loop()
+                await self._landing(loop, loop.call_soon_threadsafe, asyncio.Event).wait()
         return self.wait()
 
-    def _landing(self, loop: Any, make: Callable[[Any], tuple[Any, Callable[[], None]]]) -> Any:  # noqa: ANN401 - asyncio's or trio's
+    def _landing(self, loop: object, post: Callable[..., object], make: Callable[[], Any]) -> Any:  # noqa: ANN401 - an event of asyncio or trio
         """Return the one event of this loop: the landing wakes each loop once, however many tasks wait."""
         if loop not in self._landings:
-            self._landings[loop], wake = make(loop)
-            self._future.add_done_callback(lambda _: wake())
+            landed = make()
+
+            def wake(_: object) -> None:
+                with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                    post(landed.set)
+
+            self._future.add_done_callback(wake)
+            self._landings[loop] = landed
         return self._landings[loop]
 
     def _run(self, work: Callable[["Flight"], TokenSet | None]) -> None:
@@ -112,27 +115,3 @@ class Flight:
         except BaseException as error:  # noqa: BLE001 - whatever it is, the waiters must learn of it
             if not self.landed:
                 self._future.set_exception(error)
-
-
-def _in_asyncio(loop: "asyncio.AbstractEventLoop") -> "tuple[asyncio.Event, Callable[[], None]]":
-    import asyncio
-
-    landed = asyncio.Event()
-
-    def wake() -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(landed.set)
-
-    return landed, wake
-
-
-def _in_trio(run: "trio.lowlevel.TrioToken") -> "tuple[trio.Event, Callable[[], None]]":
-    import trio
-
-    landed = trio.Event()
-
-    def wake() -> None:
-        with suppress(trio.RunFinishedError):
-            run.run_sync_soon(landed.set)
-
-    return landed, wake

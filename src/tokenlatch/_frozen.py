@@ -4,8 +4,27 @@ Law: generic where ``dataclasses`` generates code. That costs a microsecond wher
 what the import of this library would take. To tools a record is a dataclass.
 """
 
-from collections.abc import Callable
-from typing import Any, ClassVar, Final, NamedTuple, NoReturn, Self, dataclass_transform
+from collections.abc import Callable, Mapping
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Final,
+    NamedTuple,
+    NoReturn,
+    Self,
+    dataclass_transform,
+    get_origin,
+)
+
+if TYPE_CHECKING:
+    from dataclasses import KW_ONLY as KW_ONLY  # noqa: PLC0414 - for those who import it from here
+    from inspect import Signature
+else:
+
+    class KW_ONLY:  # noqa: N801 - as dataclasses call it
+        """After ``_: KW_ONLY`` fields are keyword-only."""
+
 
 _MISSING: Final = object()
 
@@ -28,37 +47,25 @@ def field(
     return _Field(default, default_factory, kw_only, repr)
 
 
-class _Asked:
-    """An attribute that only tools want; it is taken from a real dataclass with the same fields."""
+class _OfTwin:
+    """An attribute that only tools ask for: the one of a real dataclass with the same fields."""
 
-    def __init__(self, take: Callable[[type], object]) -> None:
-        self._take = take
+    def __set_name__(self, _: type, name: str) -> None:
+        self._name = name
 
-    def __get__(self, _: object, owner: "type[Frozen]") -> object:
-        import dataclasses
-
-        types: dict[str, object] = {}
-        for base in reversed(owner.__mro__):
-            types.update(getattr(base, "__annotations__", {}))
-        fields = []
-        for name, one in owner._fields.items():
-            words: dict[str, Any] = {"kw_only": one.kw_only, "repr": one.repr}
-            if one.default_factory:
-                words["default_factory"] = one.default_factory
-            elif one.default is not _MISSING:
-                words["default"] = one.default
-            fields.append((name, types[name], dataclasses.field(**words)))
-        return self._take(dataclasses.make_dataclass(owner.__name__, fields))
+    def __get__(self, _: object, kind: "type[Frozen]") -> Any:  # noqa: ANN401 - what dataclasses keep there
+        return getattr(_twin(kind), self._name)
 
 
-def _fields_of(twin: type) -> object:
-    return twin.__dataclass_fields__  # type: ignore[attr-defined]  # of a dataclass
+class _Signature:
+    """What ``help`` and editors show for the class; an instance is no callable."""
 
+    def __get__(self, record: object, kind: "type[Frozen]") -> "Signature":
+        if record is not None or kind.__init__ is not Frozen.__init__:
+            raise AttributeError("__signature__")
+        from inspect import signature
 
-def _signature_of(twin: type) -> object:
-    import inspect
-
-    return inspect.signature(twin)
+        return signature(_twin(kind))
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
@@ -72,27 +79,37 @@ class Frozen:
     _fields: ClassVar[dict[str, _Field]] = {}
     _defaults: ClassVar[dict[str, object]] = {}
     _factories: ClassVar[dict[str, Callable[[], object]]] = {}
+    _required: ClassVar[tuple[str, ...]] = ()
     __match_args__: ClassVar[tuple[str, ...]] = ()
-    __dataclass_fields__: ClassVar[dict[str, Any]] = _Asked(_fields_of)  # type: ignore[assignment]  # what it gives
-    __signature__ = _Asked(_signature_of)
+    __dataclass_fields__: ClassVar[dict[str, Any]] = _OfTwin()  # type: ignore[assignment]  # what it gives
+    __dataclass_params__ = _OfTwin()
+    __signature__ = _Signature()
 
-    def __init_subclass__(cls, *, kw_only: bool = False) -> None:
-        fields = dict(cls._fields)
-        for name in cls.__annotations__:
+    def __init_subclass__(cls, *, kw_only: bool = False, **others: Any) -> None:  # noqa: ANN401 - other bases'
+        super().__init_subclass__(**others)
+        fields: dict[str, _Field] = {}
+        for base in reversed(cls.__mro__[1:]):
+            fields.update(base.__dict__.get("_fields", {}))
+        for name, annotation in cls.__annotations__.items():
             if name == "_":
                 kw_only = True
-                continue
-            given = cls.__dict__.get(name, _MISSING)
-            one = given if isinstance(given, _Field) else _Field(given)
-            fields[name] = one._replace(kw_only=kw_only or one.kw_only)
-            if given is not _MISSING:
-                delattr(cls, name)
+            elif not _is_class_variable(annotation):
+                given = cls.__dict__.get(name, _MISSING)
+                one = given if isinstance(given, _Field) else _Field(given)
+                fields[name] = one._replace(kw_only=kw_only or one.kw_only)
+                if one is given:
+                    delattr(cls, name)
         cls._fields = fields
         cls.__match_args__ = tuple(name for name, one in fields.items() if not one.kw_only)  # type: ignore[misc]  # checkers have their own
         cls._defaults = {name: one.default for name, one in fields.items()}
         cls._factories = {
             name: one.default_factory for name, one in fields.items() if one.default_factory
         }
+        cls._required = tuple(
+            name
+            for name, one in fields.items()
+            if one.default is _MISSING and not one.default_factory
+        )
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         own, named = self.__dict__, self.__match_args__
@@ -103,16 +120,14 @@ class Frozen:
             if own[name] is _MISSING:
                 own[name] = make()
         twice = args and not kwargs.keys().isdisjoint(named[: len(args)])
-        if (
-            twice
-            or len(args) > len(named)
-            or len(own) > len(self._fields)
-            or _MISSING in own.values()
-        ):
-            raise TypeError(self._complaint(args, kwargs))
+        missing = [name for name in self._required if own[name] is _MISSING]
+        if twice or missing or len(args) > len(named) or len(own) > len(self._fields):
+            raise TypeError(self._complaint(args, kwargs, missing))
         self.__post_init__()
 
-    def _complaint(self, args: tuple[object, ...], kwargs: dict[str, object]) -> str:
+    def _complaint(
+        self, args: tuple[object, ...], kwargs: dict[str, object], missing: list[str]
+    ) -> str:
         kind, named = type(self).__name__, self.__match_args__
         if len(args) > len(named):
             return f"{kind} takes {len(named)} positional arguments, not {len(args)}."
@@ -121,7 +136,6 @@ class Frozen:
                 return f"{kind} was given {name!r}, which it does not know."
             if name in named[: len(args)]:
                 return f"{kind} was given {name!r} twice."
-        missing = (name for name, value in self.__dict__.items() if value is _MISSING)
         return f"{kind} needs {', '.join(map(repr, missing))}."
 
     def __post_init__(self) -> None:
@@ -146,7 +160,7 @@ class Frozen:
 
     def __hash__(self) -> int:
         # Mappings cannot be hashed; equal records have equal mappings, so they may be left out.
-        return hash(tuple(value for value in self.__dict__.values() if value.__hash__))
+        return hash(tuple(each for each in self.__dict__.values() if not isinstance(each, Mapping)))
 
     def __setattr__(self, name: str, _: object) -> NoReturn:
         raise AttributeError(
@@ -155,3 +169,25 @@ class Frozen:
 
     def __delattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"{type(self).__name__}.{name} is frozen.")
+
+
+def _is_class_variable(annotation: object) -> bool:
+    text = isinstance(annotation, str) and annotation.removeprefix("typing.").startswith("ClassVar")
+    return text or annotation is ClassVar or get_origin(annotation) is ClassVar
+
+
+def _twin(kind: type[Frozen]) -> type:
+    import dataclasses
+
+    types: dict[str, object] = {}
+    for base in reversed(kind.__mro__):
+        types.update(getattr(base, "__annotations__", {}))
+    fields = []
+    for name, one in kind._fields.items():
+        words: dict[str, Any] = {"kw_only": one.kw_only, "repr": one.repr}
+        if one.default_factory:
+            words["default_factory"] = one.default_factory
+        elif one.default is not _MISSING:
+            words["default"] = one.default
+        fields.append((name, types[name], dataclasses.field(**words)))
+    return dataclasses.make_dataclass(kind.__name__, fields, frozen=True)

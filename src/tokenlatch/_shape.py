@@ -5,14 +5,11 @@ Law: pure; the shape as data, and the look-ups that it describes. What an answer
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, get_args
 
-from tokenlatch._frozen import Frozen, field
+from tokenlatch._frozen import KW_ONLY, Frozen, field
 from tokenlatch._meaning import ERROR_CLASSES, ErrorClass
 from tokenlatch._state import TokenSet
-
-if TYPE_CHECKING:
-    from dataclasses import KW_ONLY
 
 FOREVER: Final = 100 * 366 * 86400.0
 """Seconds from which on a lifetime means "for ever"."""
@@ -74,7 +71,7 @@ class AnswerShape(Frozen):
             (SOP: ``user_id``).
     """
 
-    _: "KW_ONLY"
+    _: KW_ONLY
     strip_prefix: str = ""
     root: Paths = ""
     fields: Mapping[str, Paths] = field(default_factory=dict)

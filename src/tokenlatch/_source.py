@@ -388,7 +388,8 @@ class TokenSource:
         return mine
 
     def _prove(self, access_token: str) -> None:
-        # One try: all processes that were refused come here at once, and one of them is enough.
+        # One try: all that were refused come here at once, and one is enough. If the lock is another worker's for
+        # another reason, a hint is lost that counts for seconds.
         with suppress(AuthError), self._view.store.transaction(0) as transaction:
             state = transaction.state
             if (

@@ -6,13 +6,10 @@ Law: pure and frozen; nothing here reads a clock or a file, and no secret is in 
 import hashlib
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-from tokenlatch._frozen import Frozen, field
+from tokenlatch._frozen import KW_ONLY, Frozen, field
 from tokenlatch.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from dataclasses import KW_ONLY
 
 
 class Secret(str):
@@ -62,7 +59,7 @@ class TokenSet(Frozen):
         refresh_expires_at: When the refresh token ends, seconds since the epoch, or None.
         scope: Space-separated scope, or None when the provider named none.
         issued_at: When the answer was asked for, seconds since the epoch, or None.
-        extra: The answer's other fields, such as ``id_token``.
+        extra: The answer's other fields, such as ``id_token``; not to be changed, others have the same.
 
     Raises:
         ConfigurationError: A token is empty or has characters no header can carry, or an instant is
@@ -70,7 +67,7 @@ class TokenSet(Frozen):
     """
 
     access_token: str
-    _: "KW_ONLY"
+    _: KW_ONLY
     token_type: str = "Bearer"  # noqa: S105 - the name of a type, not a password
     expires_at: float | None = None
     refresh_token: str | None = None

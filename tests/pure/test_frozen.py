@@ -4,16 +4,17 @@ import copy
 import dataclasses
 import inspect
 import pickle
+import pprint
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import ClassVar, get_type_hints
+from unittest.mock import ANY
 
 import pytest
 
-from tokenlatch._frozen import Frozen, field
-
-if TYPE_CHECKING:
-    from dataclasses import KW_ONLY
+from tokenlatch._frozen import KW_ONLY, Frozen, field
+from tokenlatch.providers import Provider
 
 
 class Point(Frozen):
@@ -21,7 +22,7 @@ class Point(Frozen):
 
     x: int
     y: int = 2
-    _: "KW_ONLY"
+    _: KW_ONLY
     names: Mapping[str, str] = field(default_factory=dict)
     hidden: str = field(default="secret", repr=False)
 
@@ -131,3 +132,40 @@ def test_tools_see_a_dataclass():
     assert dataclasses.fields(Point(1))[3].repr is False
     assert list(inspect.signature(Point).parameters) == ["x", "y", "names", "hidden"]
     assert inspect.signature(Point).parameters["names"].kind is inspect.Parameter.KEYWORD_ONLY
+    assert not hasattr(Point(1), "__signature__")  # an instance is no callable
+
+
+def test_tools_that_look_deeper():
+    """``pprint`` and type hints, which ask for what only real dataclasses have."""
+    pieces = [Labelled(1, label="x" * 100)]
+    assert "label='xxx" in pprint.pformat(pieces, width=20)
+    assert get_type_hints(Provider)["token_url"] is str
+
+
+def test_a_field_may_be_equal_to_everything():
+    """A placeholder such as ``mock.ANY`` is a value like any other."""
+    assert Point(1, ANY, hidden=ANY).y is ANY
+    assert Point(5, names=ANY) == Point(5, names={"a": "b"})
+
+
+def test_mappings_of_all_kinds_stay_out_of_the_hash():
+    """Some can be hashed, some say so and cannot: what is equal has the same hash."""
+    assert hash(Point(1, names=MappingProxyType({"a": "b"}))) == hash(Point(1, names={"a": "b"}))
+
+
+def test_subclasses_of_the_users():
+    """Class variables are no fields, several bases are merged, and ``dataclass`` may decorate on top."""
+
+    class Counted(Labelled, Options):
+        seen: ClassVar[list[str]] = []
+        later: "ClassVar[int]" = 3
+
+    assert list(Counted._fields) == ["size", "x", "y", "names", "hidden", "label"]
+    assert Counted.seen == []
+
+    @dataclasses.dataclass(frozen=True)
+    class Wider(Point):
+        width: int = 3
+
+    assert Wider(1, 2).width == 3
+    assert list(inspect.signature(Wider).parameters) == ["x", "y", "width", "names", "hidden"]

@@ -1,6 +1,7 @@
 """Encryption at rest: where a key may come from, and that it shows nowhere. What happens to files is row 74's."""
 
 import base64
+import errno
 import os
 import pickle
 import secrets
@@ -10,6 +11,7 @@ import sys
 import pytest
 
 from tokenlatch import AESGCM, FileStore, TokenSet
+from tokenlatch._stores import _disk
 from tokenlatch.errors import ConfigurationError, StoreError
 from tokenlatch.stores import Identity, State
 
@@ -161,3 +163,45 @@ def test_a_library_that_is_not_installed(library, act):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "ConfigurationError" in done.stderr.splitlines()[-1]
     assert "pip install 'tokenlatch[" in done.stderr.splitlines()[-1]
+
+
+def test_what_a_cipher_of_ones_own_raises_is_no_damage(tmp_path):
+    """Whatever it raises comes out as it is: the file may be whole, and the key wrong."""
+
+    class Strange:
+        def seal(self, plain):
+            return plain[::-1]
+
+        def open(self, _):
+            raise ValueError("wrong key")
+
+    store = FileStore(tmp_path / "t.json", encryption=Strange())
+    with store.transaction(1) as transaction:
+        transaction.commit(STATE)
+    before = (tmp_path / "t.json").read_bytes()
+    store.close()  # what it wrote itself it knows
+    with pytest.raises(ValueError, match="wrong key"):
+        store.load()
+    with pytest.raises(ValueError, match="wrong key"), store.transaction(1):
+        pass
+    assert (tmp_path / "t.json").read_bytes() == before
+
+
+def test_a_reseal_that_fails_at_the_last_step(tmp_path, monkeypatch):
+    """The file is sealed, the store does not know it: it says so, and writes nothing plain over it."""
+    store = FileStore(tmp_path / "t.json")
+    with store.transaction(1) as transaction:
+        transaction.commit(STATE)
+    with monkeypatch.context() as patch:
+        patch.setattr(_disk, "sync_directory", ill)
+        with pytest.raises(StoreError, match="save the tokens"):
+            store.reseal(AESGCM(KEY))
+    with pytest.raises(StoreError, match="is encrypted"), store.transaction(1):
+        pass
+    assert b"sentinel" not in (tmp_path / "t.json").read_bytes()
+    assert FileStore(tmp_path / "t.json", encryption=AESGCM(KEY)).load() == STATE
+
+
+def ill(path):
+    """Fail as a disk does."""
+    raise OSError(errno.EIO, os.strerror(errno.EIO), path)

@@ -111,9 +111,9 @@ class FileTransaction:
                 raise FileNotFoundError(errno.ENOENT, "another file lies in its place")
             _disk.replace(self._next, path)
             self._close_next()
-            self._store._know(content, state)
             self._accept(state)
             _disk.sync_directory(os.path.dirname(path))
+            self._store._know(content, state)
         except OSError as problem:
             if isinstance(problem, FileNotFoundError):
                 # A holder that the lock did not keep out took NAME.next for litter: make a new one.

@@ -90,7 +90,7 @@ class FileStore:
         # Here, not in the refresh thread: a fork in the middle of an import deadlocks the child.
         import_module("filelock")
         self._seen: _disk.Signature | None = None
-        self._known: tuple[bytes, State] | None = None
+        self._known: tuple[bytes, Encryption | None, State] | None = None
         self._counter = Counter(self.path + ".counter")
         self.announced = self._counter.announced
         """Tells of a change in a fraction of a microsecond; may miss one, so ``changed`` is asked too."""
@@ -217,10 +217,18 @@ class FileStore:
             found = _disk.read_private(self.path, allow_open=self.allow_open)
             if found is None:
                 return None, None
+            content, seen = found
+            known = self._known  # taken once: other threads write it
+            if known and known[0] == content and known[1] is self.encryption:
+                return known[2], seen
+            plain = self.unseal(content)
             try:
-                return self._state(found[0]), found[1]
+                state = self._parsed(plain)
             except ValueError as damage:
                 problem = str(damage)
+            else:
+                self._know(content, state)
+                return state, seen
         message = (
             f"The token file {self.path} {problem}. It is left as it is: "
             "look into it, then remove it and log in again."
@@ -250,20 +258,14 @@ class FileStore:
         raise StoreError(f"{self.path} {reason}.")
 
     def _know(self, content: bytes, state: State) -> None:
-        """Note what a content stands for, so that it is not read again: a refresh sees its file six times."""
-        self._known = content, state
+        """Note what a content stands for, so that it is not parsed again: a refresh sees its file six times."""
+        self._known = content, self.encryption, state
 
-    def _state(self, content: bytes) -> State:
-        if self._known and self._known[0] == content:
-            return self._known[1]
-        plain = self.unseal(content)
+    def _parsed(self, plain: bytes) -> State:
         try:
-            state = from_json(plain)
+            return from_json(plain)
         except StoreError as problem:
             reason = problem.message
-        else:
-            self._know(content, state)
-            return state
         raise StoreError(f"{self.path} {reason}.")
 
     def reseal(self, encryption: Encryption | None, *, timeout: float = 60.0) -> None:

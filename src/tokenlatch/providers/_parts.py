@@ -1,13 +1,10 @@
 """Parts of a record: where calls carry the token, how APIs refuse one, and the page where a person logs in."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
-from tokenlatch._frozen import Frozen, field
+from tokenlatch._frozen import KW_ONLY, Frozen, field
 from tokenlatch.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from dataclasses import KW_ONLY
 
 Place: TypeAlias = Literal["header", "query", "form", "json", "signed"]
 Pkce: TypeAlias = Literal["always", "offered", "never"]
@@ -83,7 +80,7 @@ class Authorize(Frozen):
     """
 
     url: str
-    _: "KW_ONLY"
+    _: KW_ONLY
     names: Mapping[str, str | None] = field(default_factory=dict)
     extra: Mapping[str, str] = field(default_factory=dict)
     fragment: str = ""

@@ -1,18 +1,15 @@
 """The record of one provider."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, Self, TypeAlias, get_args
+from typing import Literal, Self, TypeAlias, get_args
 
-from tokenlatch._frozen import field
+from tokenlatch._frozen import KW_ONLY, field
 from tokenlatch._gateway import Gateway
 from tokenlatch._origins import require_confidential
 from tokenlatch._shape import AnswerShape, Rotation, misfit
 from tokenlatch.errors import ConfigurationError
 from tokenlatch.providers._metadata import Send, read_metadata, record_fields
 from tokenlatch.providers._parts import BEARER, BY_STATUS, Attach, Authorize, Rejection
-
-if TYPE_CHECKING:
-    from dataclasses import KW_ONLY
 
 ClientAuth: TypeAlias = Literal[
     "basic", "body", "none", "secret_as_user", "signed", "private_key_jwt", "client_secret_jwt"
@@ -71,7 +68,7 @@ class Provider(AnswerShape):
     """
 
     token_url: str
-    _: "KW_ONLY"
+    _: KW_ONLY
     refresh_url: str | None = None
     revoke_url: str | None = None
     introspect_url: str | None = None
