@@ -74,7 +74,9 @@ def described(name: str, thing: object) -> Iterator[str]:
             members |= vars(kind)
         fields = getattr(thing, "__dataclass_fields__", ())
         for member, value in sorted(members.items()):
-            if not member.startswith(("_", "test_")) and member not in fields:  # those are in the signature
+            if (
+                not member.startswith(("_", "test_")) and member not in fields
+            ):  # those are in the signature
                 yield f"  .{member}{signature(value)}"
     elif inspect.ismodule(thing) or not inspect.isroutine(thing):
         yield f"{name}: {type(thing).__name__.lstrip('_')}"
