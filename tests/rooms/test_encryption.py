@@ -202,6 +202,17 @@ def test_a_reseal_that_fails_at_the_last_step(tmp_path, monkeypatch):
     assert FileStore(tmp_path / "t.json", encryption=AESGCM(KEY)).load() == STATE
 
 
+def test_what_is_known_is_known_under_one_key(tmp_path):
+    """A store that is given another key opens the same bytes anew, and says that the key is wrong."""
+    store = FileStore(tmp_path / "t.json", encryption=AESGCM(KEY))
+    with store.transaction(1) as transaction:
+        transaction.commit(STATE)
+    assert store.load() == STATE
+    store.encryption = AESGCM(secrets.token_bytes(32))
+    with pytest.raises(StoreError):
+        store.load()
+
+
 def ill(path):
     """Fail as a disk does."""
     raise OSError(errno.EIO, os.strerror(errno.EIO), path)

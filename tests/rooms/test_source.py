@@ -236,6 +236,25 @@ def test_an_accepted_token_is_known_to_all(desk, clock):
     assert two.token("at-2").access_token == "at-3"
 
 
+def test_an_acceptance_never_queues_for_the_lock(desk, clock):
+    """After a refusal all workers come at once: whoever finds the lock taken leaves it at that."""
+    tried, gone = [], threading.Event()
+
+    class Watched(MemoryStore):
+        def transaction(self, timeout):
+            if threading.current_thread().name != "tokenlatch-refresh":
+                tried.append(timeout)
+                gone.set()
+            return super().transaction(timeout)
+
+    source = source_at(desk, clock, store=Watched())
+    source.token()
+    source.token("at-1")
+    source.accepted("at-2")
+    assert gone.wait(10)
+    assert tried == [0]
+
+
 def test_acceptance_of_another_token_proves_nothing(source):
     """An answer to an old request comes late."""
     source.token()
