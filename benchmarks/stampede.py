@@ -98,6 +98,6 @@ def run(full):
             if not full and (crowd, cause) not in SHORT:
                 continue
             names = fit(door) if full else fit(door, QUICK)
-            found = contest(names, crowd, door, cause, 3 if full else 1)
+            found = contest(names, crowd, door, cause, 5 if full else 1)
             result.setdefault(crowd, {}).setdefault(door, {})[cause] = found
     return result
