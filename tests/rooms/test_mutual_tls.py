@@ -63,6 +63,7 @@ class Authority:
 
         now = dt.datetime.now(dt.UTC)
         loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         return (
             x509.CertificateBuilder()
             .subject_name(named(subject))
@@ -73,8 +74,22 @@ class Authority:
             .not_valid_after(now + dt.timedelta(days=1))
             .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName([loopback]), critical=False)
+            # Python 3.13 checks strictly (RFC 5280): who signed has to be named, and be allowed to.
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+            .add_extension(issuer, critical=False)
+            .add_extension(_usage(is_authority=is_authority), critical=True)
             .sign(self.key, hashes.SHA256())
         )
+
+
+def _usage(*, is_authority):
+    names = "content_commitment key_encipherment data_encipherment key_agreement encipher_only decipher_only"
+    return x509.KeyUsage(
+        digital_signature=True,
+        key_cert_sign=is_authority,
+        crl_sign=is_authority,
+        **dict.fromkeys(names.split(), False),
+    )
 
 
 class Desk(BaseHTTPRequestHandler):
