@@ -12,6 +12,7 @@ import pytest
 
 from tokenlatch import AESGCM, FileStore, TokenSet
 from tokenlatch._stores import _disk
+from tokenlatch._stores._transaction import FileTransaction
 from tokenlatch.errors import ConfigurationError, StoreError
 from tokenlatch.stores import Identity, State
 
@@ -199,6 +200,25 @@ def test_a_reseal_that_fails_at_the_last_step(tmp_path, monkeypatch):
     with pytest.raises(StoreError, match="is encrypted"), store.transaction(1):
         pass
     assert b"sentinel" not in (tmp_path / "t.json").read_bytes()
+    assert FileStore(tmp_path / "t.json", encryption=AESGCM(KEY)).load() == STATE
+
+
+def test_a_reseal_that_is_interrupted_after_it_wrote(tmp_path, monkeypatch):
+    """Ctrl-C before the store took the new key: it does not believe that it knows what is sealed."""
+    store, write = FileStore(tmp_path / "t.json"), FileTransaction.write
+
+    def interrupted(self, *args):
+        write(self, *args)
+        raise KeyboardInterrupt
+
+    with store.transaction(1) as transaction:
+        transaction.commit(STATE)
+    with monkeypatch.context() as patch:
+        patch.setattr(FileTransaction, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.reseal(AESGCM(KEY))
+    with pytest.raises(StoreError, match="is encrypted"), store.transaction(1):
+        pass
     assert FileStore(tmp_path / "t.json", encryption=AESGCM(KEY)).load() == STATE
 
 

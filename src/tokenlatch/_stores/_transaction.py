@@ -86,7 +86,9 @@ class FileTransaction:
         self._compare(state)
         if self._damage:
             self._keep_damaged_aside()
-        self.write(self._store.seal(plain), state)
+        content = self._store.seal(plain)
+        self.write(content, state)
+        self._store._know(content, state)
         if self._spilled:
             with suppress(OSError):
                 os.unlink(self._spilled)
@@ -113,7 +115,6 @@ class FileTransaction:
             self._close_next()
             self._accept(state)
             _disk.sync_directory(os.path.dirname(path))
-            self._store._know(content, state)
         except OSError as problem:
             if isinstance(problem, FileNotFoundError):
                 # A holder that the lock did not keep out took NAME.next for litter: make a new one.

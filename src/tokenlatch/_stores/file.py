@@ -258,7 +258,7 @@ class FileStore:
         raise StoreError(f"{self.path} {reason}.")
 
     def _know(self, content: bytes, state: State) -> None:
-        """Note what a content stands for, so that it is not parsed again: a refresh sees its file six times."""
+        """Note what a content stands for, so that it is not parsed again: a refresh looks at it four times."""
         self._known = content, self.encryption, state
 
     def _parsed(self, plain: bytes) -> State:
